@@ -20,6 +20,11 @@ struct sb_link_ops {
 	 * written, never from inside this call.
 	 */
 	void (*wake)(struct sb_link *link);
+	/*
+	 * The peer does not take its close: drop the connection without one.
+	 * Remembered, not acted on, like a wake; sb_session_gone() follows.
+	 */
+	void (*cut)(struct sb_link *link);
 };
 
 /* Implementers put it first in their own struct, which outlives the session. */

@@ -48,6 +48,9 @@ struct sb_store_ops {
 	int (*authenticate)(struct sb_store *store, const struct sb_authenticate *question);
 	int (*fetch)(struct sb_store *store, const struct sb_fetch *question);
 	int (*save_ack)(struct sb_store *store, const struct sb_save_ack *question);
+	/* What does this device's row say now? Asked for the same device again before the answer:
+	 * one answer. */
+	int (*recheck)(struct sb_store *store, int64_t device_id);
 };
 
 /* Implementers put it first in their own struct. */
@@ -61,9 +64,9 @@ struct sb_store {
 struct sb_numbering {
 	struct sb_epoch epoch;
 	struct sb_epoch previous_epoch; /* text "" if there was none */
-	int64_t base;                   /* where the previous epoch ended: its cursors up to here go on */
-	int64_t head;                   /* the newest seq */
-	int64_t floor;                  /* events up to here may have been deleted unseen; after it all are here */
+	int64_t base;  /* where the previous epoch ended: its cursors up to here go on */
+	int64_t head;  /* the newest seq */
+	int64_t floor; /* events up to here may have been deleted unseen; after it all are here */
 };
 
 enum sb_auth_outcome { SB_AUTH_OK, SB_AUTH_UNKNOWN, SB_AUTH_REVOKED, SB_AUTH_EXPIRED };
@@ -71,17 +74,18 @@ enum sb_auth_outcome { SB_AUTH_OK, SB_AUTH_UNKNOWN, SB_AUTH_REVOKED, SB_AUTH_EXP
 struct sb_authenticated {
 	enum sb_auth_outcome outcome; /* the rest only for OK */
 	int64_t mailbox_id;
-	const char *address;  /* borrowed until return */
-	int64_t session_no;   /* of the device, after this session took over */
-	int64_t acked;        /* the stored cursor's seq, in the numbering's current epoch or before */
+	const char *address; /* borrowed until return */
+	int64_t session_no;  /* of the device, after this session took over */
+	int64_t acked; /* the stored cursor's seq, in the numbering's current epoch or before */
 	int64_t expires_at_s; /* Unix time, seconds; 0: never */
 	struct sb_numbering numbering;
 };
 
 struct sb_fetched {
 	struct sb_numbering numbering;
-	int64_t after;                 /* as asked */
-	const struct sb_event *events; /* borrowed until return; ascending by seq, the next ones after `after` */
+	int64_t after; /* as asked */
+	const struct sb_event
+		*events; /* borrowed until return; ascending by seq, the next ones after `after` */
 	size_t count;
 };
 

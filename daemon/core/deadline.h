@@ -1,0 +1,28 @@
+/*
+ * Deadlines in O(1): a queue holds sessions that all wait equally long, so the
+ * one that joined first is always due first and no sorting is needed. A
+ * session is in at most one queue.
+ */
+#ifndef SB_CORE_DEADLINE_H
+#define SB_CORE_DEADLINE_H
+
+#include <stdint.h>
+
+struct sb_deadline {
+	struct sb_deadline *prev, *next;
+	struct sb_deadlines *queue; /* NULL: not waiting */
+	uint64_t due_ms;
+};
+
+struct sb_deadlines {
+	struct sb_deadline *first;
+	uint32_t wait_ms; /* a changed wait counts for those that join after */
+};
+
+/* Waits from now on; leaves the queue it was in. */
+void sb_deadline_start(struct sb_deadline *deadline, struct sb_deadlines *queue, uint64_t now_ms);
+void sb_deadline_stop(struct sb_deadline *deadline);
+/* The first one whose time has come, taken out of its queue; or NULL. */
+struct sb_deadline *sb_deadlines_take(struct sb_deadlines *queue, uint64_t now_ms);
+
+#endif

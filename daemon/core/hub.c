@@ -1,0 +1,254 @@
+/*
+ * The hub: news come in by id, are looked up, and are handed to the one they
+ * concern. What is gone is not found, and that is all there is to cancelling.
+ */
+#include "daemon/core/hub.h"
+#include "daemon/base/log.h"
+#include "daemon/core/admission.h"
+#include "daemon/core/devices.h"
+#include "daemon/core/hub_private.h"
+#include "daemon/core/mailbox.h"
+#include "daemon/core/session_private.h"
+#include <stddef.h>
+#include <stdlib.h>
+
+#define SB_RETURN_MIN_MS 500
+
+#define owner_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *store,
+			  struct sb_clock *clock)
+{
+	struct sb_hub *hub = calloc(1, sizeof(*hub));
+
+	if (!hub)
+		return NULL;
+	hub->config = *config;
+	hub->store = store;
+	hub->clock = clock;
+	hub->greetings.wait_ms = config->hello_ms;
+	hub->waits.wait_ms = config->authenticate_ms;
+	hub->beats.wait_ms = config->heartbeat_ms;
+	hub->closings.wait_ms = config->closing_ms;
+	hub->runs.wait_ms = SB_RUN_MS;
+	return hub;
+}
+
+void sb_hub_free(struct sb_hub *hub)
+{
+	struct sb_mailbox *mailbox, *next;
+
+	if (!hub)
+		return;
+	HASH_ITER(hh, hub->mailboxes, mailbox, next)
+		sb_mailbox_free(mailbox);
+	free(hub);
+}
+
+uint64_t sb_hub_now(const struct sb_hub *hub)
+{
+	return hub->clock->now_ms(hub->clock);
+}
+
+uint32_t sb_hub_return_ms(struct sb_hub *hub)
+{
+	return sb_admission_return_ms(hub->stats.sessions, hub->config.return_per_second,
+				      SB_RETURN_MIN_MS, hub->clock->random(hub->clock));
+}
+
+static struct sb_session *find_session(struct sb_hub *hub, uint64_t id)
+{
+	struct sb_session *session;
+
+	HASH_FIND(hh, hub->sessions, &id, sizeof(id), session);
+	return session;
+}
+
+static struct sb_mailbox *find_mailbox(struct sb_hub *hub, int64_t id)
+{
+	struct sb_mailbox *mailbox;
+
+	HASH_FIND(hh, hub->mailboxes, &id, sizeof(id), mailbox);
+	return mailbox;
+}
+
+/* ---- news, hints and answers of the store ---- */
+
+void sb_hub_look(struct sb_hub *hub, int64_t mailbox_id)
+{
+	struct sb_mailbox *mailbox = find_mailbox(hub, mailbox_id);
+
+	if (mailbox)
+		sb_mailbox_look(mailbox);
+}
+
+void sb_hub_recheck(struct sb_hub *hub, int64_t device_id)
+{
+	/* For want of memory it is not asked; the reconcile comes to it all the same. */
+	if (sb_devices_find(hub, device_id))
+		(void)hub->store->ops->recheck(hub->store, device_id);
+}
+
+void sb_hub_authenticated(struct sb_hub *hub, uint64_t session_id,
+			  const struct sb_authenticated *answer)
+{
+	struct sb_session *session = find_session(hub, session_id);
+
+	if (session)
+		sb_session_authenticated(session, answer);
+}
+
+void sb_hub_authenticate_failed(struct sb_hub *hub, uint64_t session_id)
+{
+	struct sb_session *session = find_session(hub, session_id);
+
+	if (session)
+		sb_session_close(session, SB_REASON_DEGRADED);
+}
+
+void sb_hub_fetched(struct sb_hub *hub, int64_t mailbox_id, const struct sb_fetched *answer)
+{
+	struct sb_mailbox *mailbox = find_mailbox(hub, mailbox_id);
+
+	/* A mailbox that was emptied and made anew may get the old one's answer, once: nobody in it
+	 * was asked for. */
+	if (mailbox && mailbox->fetching)
+		sb_mailbox_fetched(mailbox, answer);
+}
+
+void sb_hub_fetch_failed(struct sb_hub *hub, int64_t mailbox_id)
+{
+	struct sb_mailbox *mailbox = find_mailbox(hub, mailbox_id);
+
+	if (mailbox && mailbox->fetching)
+		sb_mailbox_fetch_failed(mailbox);
+}
+
+void sb_hub_ack_saved(struct sb_hub *hub, uint64_t session_id, const struct sb_ack_saved *answer)
+{
+	struct sb_session *session = find_session(hub, session_id);
+
+	hub->acks_answered++;
+	if (session)
+		sb_session_ack_saved(session, answer);
+}
+
+void sb_hub_ack_failed(struct sb_hub *hub, uint64_t session_id)
+{
+	struct sb_session *session = find_session(hub, session_id);
+
+	hub->acks_answered++;
+	if (session)
+		sb_session_close(session, SB_REASON_DEGRADED);
+}
+
+static bool differs(const struct sb_numbering *held, const struct sb_numbering *told)
+{
+	return held->head != told->head || held->floor != told->floor ||
+	       !sb_epoch_equal(&held->epoch, &told->epoch);
+}
+
+void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state)
+{
+	struct sb_session *session = sb_devices_find(hub, state->device_id), *next;
+
+	for (; session; session = next) {
+		next = session->device_next;
+		if (state->outcome == SB_AUTH_EXPIRED)
+			sb_session_close(session, SB_REASON_EXPIRED);
+		else if (state->outcome != SB_AUTH_OK)
+			sb_session_close(session, SB_REASON_REVOKED);
+		else if (!session->once && state->session_no > session->session_no)
+			sb_session_close(session, SB_REASON_REPLACED);
+		else if (differs(&session->mailbox->numbering, &state->numbering) ||
+			 session->mailbox->stale)
+			sb_mailbox_look(session->mailbox);
+	}
+}
+
+void sb_hub_database(struct sb_hub *hub, bool up)
+{
+	hub->database_up = up;
+}
+
+bool sb_hub_database_is_up(const struct sb_hub *hub)
+{
+	return hub->database_up;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max)
+{
+	size_t held = HASH_CNT(hh_device, hub->devices), count = 0;
+	int64_t *all = held ? malloc(held * sizeof(*all)) : NULL;
+	struct sb_session *session;
+
+	if (!all)
+		return 0;
+	for (session = hub->devices; session; session = session->hh_device.next) {
+		if (session->device_id > after)
+			all[count++] = session->device_id;
+	}
+	qsort(all, count, sizeof(*all), compare_ids);
+	if (count > max)
+		count = max;
+	for (size_t i = 0; i < count; i++)
+		devices[i] = all[i];
+	free(all);
+	return count;
+}
+
+/* ---- time ---- */
+
+static struct sb_session *take_session(struct sb_deadlines *queue, uint64_t now)
+{
+	struct sb_deadline *due = sb_deadlines_take(queue, now);
+
+	return due ? owner_of(due, struct sb_session, deadline) : NULL;
+}
+
+void sb_hub_tick(struct sb_hub *hub)
+{
+	uint64_t now = sb_hub_now(hub);
+	struct sb_session *session;
+	struct sb_deadline *run;
+
+	while ((session = take_session(&hub->greetings, now)))
+		sb_session_refuse(session, SB_REASON_NO_HELLO, "no hello in time");
+	while ((session = take_session(&hub->waits, now)))
+		sb_session_close(session, SB_REASON_DEGRADED);
+	while ((session = take_session(&hub->beats, now)))
+		sb_session_heartbeat(session);
+	while ((session = take_session(&hub->closings, now)))
+		session->link->ops->cut(session->link);
+	while ((run = sb_deadlines_take(&hub->runs, now)))
+		sb_mailbox_drop_run(owner_of(run, struct sb_mailbox, run_deadline));
+}
+
+/* ---- the end ---- */
+
+void sb_hub_drain(struct sb_hub *hub)
+{
+	struct sb_session *session, *next;
+
+	hub->draining = true;
+	HASH_ITER(hh, hub->sessions, session, next)
+		sb_session_close(session, SB_REASON_DRAINING);
+}
+
+bool sb_hub_has_unsaved(const struct sb_hub *hub)
+{
+	return hub->acks_asked != hub->acks_answered;
+}
+
+void sb_hub_get_stats(const struct sb_hub *hub, struct sb_hub_stats *ret_stats)
+{
+	*ret_stats = hub->stats;
+	ret_stats->mailboxes = HASH_COUNT(hub->mailboxes);
+}

@@ -1,0 +1,95 @@
+/*
+ * The hub: all mailboxes and sessions of one daemon, and the place where the
+ * world's news come in.
+ *
+ *   store/listener ──look──► hub ──► mailbox ──fetch──► store ──fetched──► hub ──wake──► link
+ *
+ * Pure: no socket, no database, no clock of its own. Everything happens in the
+ * loop's thread; no call blocks, and none calls back into its caller.
+ */
+#ifndef SB_CORE_HUB_H
+#define SB_CORE_HUB_H
+
+#include "daemon/base/clock.h"
+#include "daemon/core/session.h"
+#include "daemon/core/store.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sb_hub_config {
+	uint32_t window;       /* unacked events in flight, at most; 1 to SB_WINDOW_MAX */
+	uint32_t heartbeat_ms; /* a ping when this long has passed; silence for twice that is death
+				*/
+	uint32_t hello_ms;     /* from connection to hello */
+	uint32_t authenticate_ms; /* from hello to the database's answer: a bounded wait while it is
+				     away */
+	uint32_t stalled_ms;	  /* events sent, none acked */
+	uint32_t closing_ms;	  /* for a peer to take its close */
+	uint32_t reconnect_min_ms, reconnect_max_ms; /* what welcome advises */
+	uint32_t return_per_second; /* how many of those sent away may come back each second */
+	size_t max_sessions;
+	uint32_t instance; /* random: tells this process' session names from another's */
+};
+
+/* Borrows store and clock until sb_hub_free(); copies config. NULL when out of memory. */
+struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *store,
+			  struct sb_clock *clock);
+/* All sessions are gone before. Accepts NULL. */
+void sb_hub_free(struct sb_hub *hub);
+
+/* ---- news, hints and answers of the store ---- */
+
+/* slotbell_wake: something may have been committed for this mailbox. */
+void sb_hub_look(struct sb_hub *hub, int64_t mailbox_id);
+/* slotbell_control: something may have happened to this device. */
+void sb_hub_recheck(struct sb_hub *hub, int64_t device_id);
+
+/* Answers, one to each question. *_failed: the statement failed for this item alone; the session
+ * gets 1013. */
+void sb_hub_authenticated(struct sb_hub *hub, uint64_t session_id,
+			  const struct sb_authenticated *answer);
+void sb_hub_authenticate_failed(struct sb_hub *hub, uint64_t session_id);
+void sb_hub_fetched(struct sb_hub *hub, int64_t mailbox_id, const struct sb_fetched *answer);
+void sb_hub_fetch_failed(struct sb_hub *hub, int64_t mailbox_id);
+void sb_hub_ack_saved(struct sb_hub *hub, uint64_t session_id, const struct sb_ack_saved *answer);
+void sb_hub_ack_failed(struct sb_hub *hub, uint64_t session_id);
+/* One device, as the database sees it now: closes what is revoked or replaced, looks where heads
+ * differ. */
+void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state);
+
+/* LISTEN is committed and statements run, or not so any more. */
+void sb_hub_database(struct sb_hub *hub, bool up);
+bool sb_hub_database_is_up(const struct sb_hub *hub);
+
+/* Ids of the devices held here, ascending, each greater than `after`: at most `max` of them;
+ * returns how many. */
+size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max);
+
+/* ---- time ---- */
+
+/* Acts on every deadline that has passed. Called several times a second. */
+void sb_hub_tick(struct sb_hub *hub);
+
+/* ---- the end ---- */
+
+/* No new sessions; goodbye `draining` to all, each with its own time to come back. */
+void sb_hub_drain(struct sb_hub *hub);
+/* Whether an ack is on its way to the database, or to be: worth a moment before the end. */
+bool sb_hub_has_unsaved(const struct sb_hub *hub);
+
+/* ---- what it has seen, for status and metrics ---- */
+
+struct sb_hub_stats {
+	size_t sessions;	 /* now, in any state */
+	size_t unauthenticated;	 /* now, before welcome */
+	size_t mailboxes;	 /* now, with sessions */
+	uint64_t sessions_total; /* since the start, as all below */
+	uint64_t events_sent;
+	uint64_t acks_saved;
+	uint64_t closes[SB_REASON_COUNT];
+};
+
+void sb_hub_get_stats(const struct sb_hub *hub, struct sb_hub_stats *ret_stats);
+
+#endif

@@ -1,0 +1,34 @@
+/* The inside of the hub, for core's own files. */
+#ifndef SB_CORE_HUB_PRIVATE_H
+#define SB_CORE_HUB_PRIVATE_H
+
+#include "daemon/core/deadline.h"
+#include "daemon/core/hub.h"
+
+struct sb_mailbox;
+
+struct sb_hub {
+	struct sb_hub_config config;
+	struct sb_store *store;
+	struct sb_clock *clock;
+	struct sb_session *sessions;   /* hash by id */
+	struct sb_session *devices;    /* hash by device, see devices.h */
+	struct sb_mailbox *mailboxes;  /* hash by id */
+	struct sb_deadlines greetings; /* hello_ms */
+	struct sb_deadlines waits;     /* authenticate_ms */
+	struct sb_deadlines beats;     /* heartbeat_ms */
+	struct sb_deadlines closings;  /* closing_ms */
+	struct sb_deadlines runs;      /* SB_RUN_MS */
+	uint64_t next_session_id;
+	uint64_t acks_asked, acks_answered; /* questions to the store since the start */
+	bool database_up;
+	bool draining;
+	struct sb_hub_stats stats;
+};
+
+uint64_t sb_hub_now(const struct sb_hub *hub);
+
+/* When one that is sent away now should come back, in ms. */
+uint32_t sb_hub_return_ms(struct sb_hub *hub);
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * One mailbox's turn of the pump: who is hungry, one fetch, hand out the run.
+ */
+#include "daemon/core/mailbox.h"
+#include "daemon/core/hub_private.h"
+#include "daemon/core/session_private.h"
+#include <stdlib.h>
+#include <utlist.h>
+
+struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
+				  const struct sb_numbering *numbering)
+{
+	struct sb_mailbox *mailbox;
+
+	HASH_FIND(hh, hub->mailboxes, &id, sizeof(id), mailbox);
+	if (mailbox)
+		return mailbox;
+	mailbox = calloc(1, sizeof(*mailbox));
+	if (!mailbox)
+		return NULL;
+	mailbox->hub = hub;
+	mailbox->id = id;
+	mailbox->numbering = *numbering;
+	HASH_ADD(hh, hub->mailboxes, id, sizeof(id), mailbox);
+	if (!mailbox->hh.tbl) {
+		free(mailbox);
+		return NULL;
+	}
+	return mailbox;
+}
+
+static void free_run(struct sb_mailbox *mailbox)
+{
+	for (size_t i = 0; i < mailbox->run_count; i++)
+		sb_frame_unref(mailbox->run[i].frame);
+	free(mailbox->run);
+	mailbox->run = NULL;
+	mailbox->run_count = 0;
+	mailbox->takers = 0;
+	sb_deadline_stop(&mailbox->run_deadline);
+}
+
+void sb_mailbox_free(struct sb_mailbox *mailbox)
+{
+	free_run(mailbox);
+	HASH_DELETE(hh, mailbox->hub->mailboxes, mailbox);
+	free(mailbox);
+}
+
+/*
+ * While a fetch is in flight the mailbox stays, so that its answer, which is
+ * older than any session to come, finds its own asker and nobody else.
+ */
+static void free_if_empty(struct sb_mailbox *mailbox)
+{
+	if (!mailbox->sessions && !mailbox->fetching)
+		sb_mailbox_free(mailbox);
+}
+
+void sb_mailbox_join(struct sb_mailbox *mailbox, struct sb_session *session)
+{
+	DL_APPEND2(mailbox->sessions, session, mailbox_prev, mailbox_next);
+	session->mailbox = mailbox;
+	/*
+	 * A booking may have been committed between the authentication's snapshot
+	 * and this moment, and its notification found nobody here. So register
+	 * first, then fetch, always; the session is settled by the answer.
+	 */
+	session->settled = false;
+	sb_mailbox_feed(mailbox);
+}
+
+void sb_mailbox_leave(struct sb_mailbox *mailbox, struct sb_session *session)
+{
+	sb_mailbox_taken(mailbox, session);
+	DL_DELETE2(mailbox->sessions, session, mailbox_prev, mailbox_next);
+	session->mailbox = NULL;
+	free_if_empty(mailbox);
+}
+
+void sb_mailbox_look(struct sb_mailbox *mailbox)
+{
+	mailbox->stale = true;
+	sb_mailbox_feed(mailbox);
+}
+
+static bool is_hungry(const struct sb_mailbox *mailbox, const struct sb_session *session)
+{
+	if (session->on_run || session->asleep || !sb_session_has_room(session))
+		return false;
+	return mailbox->stale || !session->settled || session->sent < mailbox->numbering.head;
+}
+
+void sb_mailbox_feed(struct sb_mailbox *mailbox)
+{
+	struct sb_fetch question = {.mailbox_id = mailbox->id, .after = INT64_MAX};
+	struct sb_session *session;
+
+	if (mailbox->fetching)
+		return;
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
+	{
+		if (is_hungry(mailbox, session) && session->sent < question.after)
+			question.after = session->sent;
+	}
+	if (question.after == INT64_MAX)
+		return;
+	if (mailbox->hub->store->ops->fetch(mailbox->hub->store, &question) != 0)
+		return; /* out of memory: stays hungry, the next look or reconcile asks again */
+	mailbox->fetching = true;
+	mailbox->stale = false;
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
+	session->asked = true;
+}
+
+/* Replaces the run by these events. What cannot be held for want of memory ends the run early: it
+ * is fetched again. */
+static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
+{
+	struct sb_text text;
+
+	free_run(mailbox);
+	mailbox->run_after = answer->after;
+	if (!answer->count)
+		return;
+	mailbox->run = calloc(answer->count, sizeof(*mailbox->run));
+	if (!mailbox->run)
+		return;
+	sb_text_init(&text);
+	for (size_t i = 0; i < answer->count; i++) {
+		struct sb_frame *frame;
+
+		sb_text_clear(&text);
+		sb_event_encode(&text, &answer->events[i], &mailbox->numbering.epoch);
+		frame = sb_frame_new(&text);
+		if (!frame)
+			break;
+		frame->published_at_us = answer->events[i].published_at_us;
+		mailbox->run[i] =
+			(struct sb_run_event){.seq = answer->events[i].seq, .frame = frame};
+		mailbox->run_count++;
+	}
+	sb_text_fini(&text);
+}
+
+static int64_t run_last(const struct sb_mailbox *mailbox)
+{
+	return mailbox->run_count ? mailbox->run[mailbox->run_count - 1].seq : mailbox->run_after;
+}
+
+void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
+{
+	struct sb_session *session;
+
+	mailbox->fetching = false;
+	if (!mailbox->sessions) {
+		sb_mailbox_free(mailbox);
+		return;
+	}
+	sb_mailbox_drop_run(mailbox);
+	/* Fetches of a mailbox are one at a time, so this is the newest; heads may go back after a
+	 * failover. */
+	mailbox->numbering = answer->numbering;
+	make_run(mailbox, answer);
+
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
+	{
+		if (!session->asked)
+			continue; /* it joined after the question: this answer may be older than its
+				     start */
+		session->asked = false;
+		session->settled = true;
+		sb_session_follow(session);
+		if (!answer->count && session->sent >= answer->after &&
+		    session->sent < answer->numbering.head)
+			sb_session_skip(session, answer->numbering.head);
+		if (session->sent >= mailbox->run_after && session->sent < run_last(mailbox)) {
+			session->on_run = true;
+			mailbox->takers++;
+		}
+		sb_session_wake(session);
+	}
+	if (mailbox->takers)
+		sb_deadline_start(&mailbox->run_deadline, &mailbox->hub->runs,
+				  sb_hub_now(mailbox->hub));
+	else
+		free_run(mailbox);
+	if (answer->count && !mailbox->takers)
+		return; /* no memory to hold even one: not again at once, the next look or reconcile
+			   asks */
+	sb_mailbox_feed(mailbox);
+}
+
+void sb_mailbox_fetch_failed(struct sb_mailbox *mailbox)
+{
+	mailbox->fetching = false;
+	/* Not asked again at once: the next look, or the reconcile, which comes even when nothing
+	 * happens. */
+	mailbox->stale = true;
+	free_if_empty(mailbox);
+}
+
+const struct sb_run_event *sb_mailbox_next(const struct sb_mailbox *mailbox, int64_t seq)
+{
+	size_t low = 0, high = mailbox->run_count;
+
+	if (seq < mailbox->run_after)
+		return NULL;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (mailbox->run[middle].seq <= seq)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < mailbox->run_count ? &mailbox->run[low] : NULL;
+}
+
+void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session)
+{
+	if (!session->on_run)
+		return;
+	session->on_run = false;
+	if (--mailbox->takers == 0)
+		free_run(mailbox);
+}
+
+void sb_mailbox_drop_run(struct sb_mailbox *mailbox)
+{
+	struct sb_session *session;
+
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
+	{
+		/* It did not take what it was woken for: it asks again when its socket can be
+		 * written. */
+		session->asleep |= session->on_run;
+		session->on_run = false;
+	}
+	free_run(mailbox);
+}

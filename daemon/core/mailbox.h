@@ -1,0 +1,90 @@
+/*
+ * A mailbox that has sessions here: its numbering, its sessions, and the run
+ * of events that are on their way to them.
+ *
+ * Words: a session is *hungry* when it could take an event and may lack one;
+ * a *run* is what one fetch brought, contiguous in seq, held as frames only
+ * until the sessions that wait for it took it, or for SB_RUN_MS: no cache of
+ * personal data. A session that is slower than that is a cursor again, and
+ * asks anew when its socket can be written.
+ *
+ * Level-triggered: whatever happens, the mailbox asks "who is hungry?" and
+ * fetches what lies after the hungriest. At most one fetch is in flight.
+ */
+#ifndef SB_CORE_MAILBOX_H
+#define SB_CORE_MAILBOX_H
+
+#include "daemon/core/deadline.h"
+#include "daemon/core/frame.h"
+#include "daemon/core/store.h"
+#include <stdbool.h>
+#include <uthash.h>
+
+#define SB_RUN_MS 2000
+
+struct sb_hub;
+struct sb_session;
+
+struct sb_run_event {
+	int64_t seq;
+	struct sb_frame *frame; /* one reference */
+};
+
+struct sb_mailbox {
+	struct sb_hub *hub;
+	int64_t id;
+	struct sb_numbering numbering; /* as the newest fetch told it */
+	struct sb_session *sessions;   /* registered ones; linked by their mailbox_prev/next */
+	bool fetching;		       /* one is in flight */
+	bool stale; /* something may have been committed since the last fetch was asked */
+
+	/* The run: the events after run_after, in order, none left out. */
+	struct sb_run_event *run;
+	size_t run_count;
+	int64_t run_after;
+	uint32_t takers; /* sessions that still want something of it */
+	struct sb_deadline run_deadline;
+
+	UT_hash_handle hh; /* in hub->mailboxes, by id */
+};
+
+/* Finds or makes it; NULL when out of memory. `numbering` serves a new one until its first fetch.
+ */
+struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
+				  const struct sb_numbering *numbering);
+
+/* Registers a session, which is hungry by that: whatever was committed before is fetched. */
+void sb_mailbox_join(struct sb_mailbox *mailbox, struct sb_session *session);
+
+/* The session's last touch; frees the mailbox with its last session, or with the fetch then in flight. */
+void sb_mailbox_leave(struct sb_mailbox *mailbox, struct sb_session *session);
+
+/* Frees it at the hub's end; else it frees itself. */
+void sb_mailbox_free(struct sb_mailbox *mailbox);
+
+/*
+ * Look at this mailbox again: something may have been committed.
+ *
+ * A hint, never the truth. Asks the store for one fetch, or marks the one in
+ * flight to be repeated. Never calls back.
+ */
+void sb_mailbox_look(struct sb_mailbox *mailbox);
+
+/* A session became able to take more: fetch if somebody is hungry. */
+void sb_mailbox_feed(struct sb_mailbox *mailbox);
+
+/* The answer to a fetch. Wakes links; frees a mailbox that nobody is in any more. */
+void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *answer);
+void sb_mailbox_fetch_failed(struct sb_mailbox *mailbox);
+
+/* The frame of the run that comes next after `seq`, borrowed; NULL: nothing here, see
+ * sb_mailbox_feed(). */
+const struct sb_run_event *sb_mailbox_next(const struct sb_mailbox *mailbox, int64_t seq);
+
+/* This session wants nothing more of the run; the last one's going frees it. */
+void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session);
+
+/* The run's time is over: who did not take it is a cursor again. */
+void sb_mailbox_drop_run(struct sb_mailbox *mailbox);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * A session: one live connection of one device, from hello to close.
+ *
+ *   greeting ──hello──► authenticating ──ok──► catching up ──head──► live
+ *       └───────────────────┴──────────────────────┴─────────────────┴──► leaving ──► closed
+ *
+ * A session is a cursor and a few flags. What it owes its client is derived
+ * from them when the carrier pulls; nothing is queued. Its inputs come from
+ * three sides, each in a file of its own: the client (session_client.c), the
+ * database (session_store.c), time and operators (hub.c).
+ */
+#ifndef SB_CORE_SESSION_H
+#define SB_CORE_SESSION_H
+
+#include "daemon/core/frame.h"
+#include "daemon/core/link.h"
+#include "protocol/reason.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct sb_hub;
+struct sb_session;
+
+/* As long as a session's name in log, welcome and `slotbellctl sessions`. */
+#define SB_SESSION_NAME_MAX 31
+
+/*
+ * A connection was accepted: it has the hub's hello time to say hello.
+ * Borrows `link` until sb_session_gone(). NULL when out of memory. When the
+ * hub is full or drains, the session only lives to say so.
+ */
+struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link);
+
+/* The connection is gone: frees the session. Accepts NULL. */
+void sb_session_gone(struct sb_session *session);
+
+/* ---- what the client did ---- */
+
+/* The token of the Authorization header, before anything is received. `text` is borrowed until
+ * return. */
+void sb_session_header_token(struct sb_session *session, const char *text, size_t len);
+
+/* One whole text message; borrowed until return. */
+void sb_session_receive(struct sb_session *session, const char *bytes, size_t len);
+
+/* It broke the protocol below the messages (a binary frame, a frame too big): an error with
+ * `detail`, then the close. */
+void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const char *detail);
+
+/* Something of it was heard (a pong, say): it is alive. */
+void sb_session_heard(struct sb_session *session);
+
+/* ---- what the carrier takes ---- */
+
+enum sb_pull {
+	SB_PULL_NONE,  /* nothing now; the link is woken when that changes */
+	SB_PULL_FRAME, /* send this message; one reference is the caller's */
+	SB_PULL_PING,  /* send a protocol ping */
+	SB_PULL_CLOSE, /* close with sb_session_reason(); nothing follows */
+};
+
+enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_frame);
+
+/* Why it closes; SB_REASON_LOST while it does not. */
+enum sb_reason sb_session_reason(const struct sb_session *session);
+
+/* ---- what the daemon wants ---- */
+
+/* Say goodbye (where the reason asks for it) and close. The first reason stays. */
+void sb_session_close(struct sb_session *session, enum sb_reason reason);
+
+void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NAME_MAX + 1]);
+
+#endif

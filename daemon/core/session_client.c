@@ -1,0 +1,255 @@
+/*
+ * What a client says, and what that means for its session. Every refusal goes
+ * one way: an error message with words for its developer, then the close.
+ */
+#include "daemon/base/log.h"
+#include "daemon/core/hub_private.h"
+#include "daemon/core/mailbox.h"
+#include "daemon/core/numbering.h"
+#include "daemon/core/session_private.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const char *detail)
+{
+	char name[SB_SESSION_NAME_MAX + 1];
+	struct sb_text text;
+
+	if (session->state >= SB_SESSION_LEAVING)
+		return;
+	sb_session_name(session, name);
+	sb_log(SB_LOG_INFO, "client refused",
+	       "session=%s device=%" PRId64 " reason=%s detail=\"%s\"", name, session->device_id,
+	       sb_reason_word(reason), detail);
+	sb_text_init(&text);
+	sb_error_encode(&text, reason, detail);
+	sb_session_leave(session, reason, sb_frame_new(&text));
+	sb_text_fini(&text);
+}
+
+void sb_session_heard(struct sb_session *session)
+{
+	session->awaits_echo = false;
+}
+
+/* ---- hello ---- */
+
+static int take_token(struct sb_session *session, const char *text, size_t len)
+{
+	struct sb_token token;
+	int result = sb_token_parse(text, len, &token);
+
+	if (result == 0) {
+		session->greeting->device_id = token.device_id;
+		sb_token_proof(&token, session->greeting->proof);
+	}
+	sb_token_wipe(&token);
+	return result;
+}
+
+void sb_session_header_token(struct sb_session *session, const char *text, size_t len)
+{
+	if (session->state != SB_SESSION_GREETING)
+		return;
+	if (take_token(session, text, len) != 0)
+		sb_session_refuse(session, SB_REASON_BAD_TOKEN,
+				  "the Authorization header holds no Slotbell token");
+}
+
+static void on_hello(struct sb_session *session, const struct sb_hello *hello)
+{
+	struct sb_hub *hub = session->hub;
+	struct sb_greeting *greeting = session->greeting;
+	struct sb_authenticate question;
+
+	if (session->state != SB_SESSION_GREETING) {
+		sb_session_refuse(session, SB_REASON_BAD_MESSAGE, "a second hello");
+		return;
+	}
+	if (hello->has_token && take_token(session, hello->token, strlen(hello->token)) != 0) {
+		sb_session_refuse(session, SB_REASON_BAD_TOKEN, "hello.token is no Slotbell token");
+		return;
+	}
+	if (!greeting->device_id) {
+		sb_session_refuse(
+			session, SB_REASON_BAD_TOKEN,
+			"no token: send it in the Authorization header or in hello.token");
+		return;
+	}
+	greeting->has_cursor = hello->has_cursor;
+	greeting->cursor = hello->cursor;
+	session->once = hello->mode == SB_MODE_ONCE;
+	question = (struct sb_authenticate){
+		.session_id = session->id,
+		.device_id = greeting->device_id,
+		.takes_over = !session->once,
+	};
+	memcpy(question.proof, greeting->proof, sizeof(question.proof));
+	if (hub->store->ops->authenticate(hub->store, &question) != 0) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	session->state = SB_SESSION_AUTHENTICATING;
+	sb_deadline_start(&session->deadline, &hub->waits, sb_hub_now(hub));
+}
+
+/* ---- ack ---- */
+
+/* Where in the session's numbers this ack stands: a seq, or -EAGAIN: of numbers that are no more,
+ * to be passed over. */
+static int ack_seq(struct sb_session *session, const struct sb_cursor *cursor, int64_t *ret_seq)
+{
+	const struct sb_numbering *numbering = &session->mailbox->numbering;
+
+	*ret_seq = cursor->seq;
+	if (sb_epoch_equal(&cursor->epoch, &session->epoch)) {
+		if (cursor->seq <= session->sent)
+			return 0;
+		/* Between a reset and its ack, acks of what was sent before it may still arrive. */
+		return session->reset_open ? -EAGAIN : -ERANGE;
+	}
+	if (sb_epoch_equal(&cursor->epoch, &numbering->previous_epoch))
+		return cursor->seq <= numbering->base && cursor->seq <= session->sent ? 0 : -EAGAIN;
+	return session->reset_open ? -EAGAIN : -ERANGE;
+}
+
+/* Keeps what failed for the next save. A seq named again has its newer reason. */
+static int add_failures(struct sb_session *session, const struct sb_ack *ack)
+{
+	struct sb_failure *grown;
+
+	if (!ack->failed_count)
+		return 0;
+	if (session->failure_count + ack->failed_count > SB_FAILED_MAX)
+		return -E2BIG;
+	grown = realloc(session->failures,
+			(session->failure_count + ack->failed_count) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	session->failures = grown;
+	memcpy(grown + session->failure_count, ack->failed, ack->failed_count * sizeof(*grown));
+	session->failure_count = (uint16_t)(session->failure_count + ack->failed_count);
+	return 0;
+}
+
+static void on_ack(struct sb_session *session, const struct sb_ack *ack)
+{
+	int64_t seq;
+	int result;
+
+	if (!session->mailbox) {
+		sb_session_refuse(session, SB_REASON_BAD_MESSAGE, "an ack before welcome");
+		return;
+	}
+	result = ack_seq(session, &ack->cursor, &seq);
+	if (result == -EAGAIN)
+		return;
+	if (result != 0) {
+		sb_session_refuse(session, SB_REASON_BAD_MESSAGE,
+				  "ack.cursor is of an event that was not sent");
+		return;
+	}
+	result = add_failures(session, ack);
+	if (result == -E2BIG) {
+		sb_session_refuse(session, SB_REASON_BAD_MESSAGE,
+				  "too many failures before they were acked");
+		return;
+	}
+	if (result != 0) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	if (!session->owes_reset && seq >= session->sent)
+		session->reset_open = false;
+	if (seq > session->acked) {
+		session->acked = seq;
+		session->progress_ms = sb_hub_now(session->hub);
+		/* What lies beyond may be a jump between epochs, numbers without events. */
+		if (!sb_numbering_distance(&session->mailbox->numbering, session->acked,
+					   session->sent))
+			session->acked = session->sent;
+	}
+	if (session->acked <= session->saved && !session->failure_count)
+		session->owes_acked = true; /* said before: said again */
+	else
+		sb_session_save(session);
+	sb_session_wake(session); /* the window may be open again */
+}
+
+static int ask_save(struct sb_session *session)
+{
+	struct sb_hub *hub = session->hub;
+	struct sb_save_ack question = {
+		.session_id = session->id,
+		.device_id = session->device_id,
+		.cursor = {.epoch = session->epoch, .seq = session->acked},
+		.failed_count = session->failure_count,
+		.failed = session->failures,
+	};
+	int result = hub->store->ops->save_ack(hub->store, &question);
+
+	if (result != 0)
+		return result;
+	hub->acks_asked++;
+	session->save_asked = true;
+	session->saving = session->acked;
+	free(session->failures);
+	session->failures = NULL;
+	session->failure_count = 0;
+	return 0;
+}
+
+void sb_session_save(struct sb_session *session)
+{
+	if (session->save_asked || (session->acked <= session->saved && !session->failure_count))
+		return;
+	if (ask_save(session) != 0)
+		sb_session_close(
+			session,
+			SB_REASON_BUSY); /* not saved, so not acked: it will be sent again */
+}
+
+void sb_session_save_last(struct sb_session *session)
+{
+	int64_t known = session->save_asked ? session->saving : session->saved;
+
+	if (session->acked > known || session->failure_count)
+		(void)ask_save(session);
+}
+
+/* ---- one message ---- */
+
+void sb_session_receive(struct sb_session *session, const char *bytes, size_t len)
+{
+	struct sb_client_message message;
+	struct sb_refusal refusal;
+	int result;
+
+	if (session->state >= SB_SESSION_LEAVING)
+		return;
+	session->awaits_echo = false;
+	result = sb_client_message_decode(bytes, len, &message, &refusal);
+	if (result == -EPROTO) {
+		sb_session_refuse(session, refusal.reason, refusal.detail);
+		return;
+	}
+	if (result != 0) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	switch (message.type) {
+	case SB_CLIENT_HELLO:
+		on_hello(session, &message.hello);
+		explicit_bzero(&message.hello.token, sizeof(message.hello.token));
+		break;
+	case SB_CLIENT_ACK:
+		on_ack(session, &message.ack);
+		break;
+	case SB_CLIENT_PING:
+		session->owes_pong = true;
+		sb_session_wake(session);
+		break;
+	}
+}

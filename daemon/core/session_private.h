@@ -1,0 +1,106 @@
+/* The inside of a session, for core's own files. */
+#ifndef SB_CORE_SESSION_PRIVATE_H
+#define SB_CORE_SESSION_PRIVATE_H
+
+#include "daemon/core/deadline.h"
+#include "daemon/core/session.h"
+#include "daemon/core/store.h"
+#include "protocol/message.h"
+#include <uthash.h>
+
+enum sb_session_state {
+	SB_SESSION_GREETING,	   /* no hello yet */
+	SB_SESSION_AUTHENTICATING, /* the database was asked who this is */
+	SB_SESSION_CATCHING_UP,	   /* welcome; events up to head are on their way */
+	SB_SESSION_LIVE,	   /* events come as they are booked */
+	SB_SESSION_LEAVING,	   /* last words and the close wait to be pulled */
+	SB_SESSION_CLOSED,	   /* the close was pulled; the connection will go */
+	SB_SESSION_STATES
+};
+
+/* What is known before the database has answered; freed then. */
+struct sb_greeting {
+	int64_t device_id; /* 0: no token yet */
+	uint8_t proof[SB_TOKEN_PROOF_BYTES];
+	bool has_cursor;
+	struct sb_cursor cursor;
+};
+
+struct sb_session {
+	struct sb_hub *hub;
+	struct sb_link *link;
+	struct sb_mailbox *mailbox;			/* NULL before welcome */
+	struct sb_session *mailbox_prev, *mailbox_next; /* in mailbox->sessions */
+	struct sb_session *device_next; /* others of the same device; see devices.h */
+	struct sb_greeting *greeting;	/* NULL after the database answered */
+	struct sb_frame *first;		/* the welcome, or the last words, until pulled */
+	struct sb_failure *failures;	/* to be saved with the next ack */
+	struct sb_deadline deadline;	/* hello, authentication, heartbeat or close */
+	UT_hash_handle hh;		/* in hub->sessions, by id */
+	UT_hash_handle hh_device;	/* in hub->devices, by device_id: the first of a device */
+
+	uint64_t id;
+	int64_t device_id;  /* 0 before welcome */
+	int64_t session_no; /* of the device when this session took over; mode once: when it came */
+	int64_t expires_at_s; /* Unix time; 0: never */
+
+	struct sb_epoch epoch; /* of the cursors this session speaks */
+	int64_t sent;	       /* the last seq sent, or where it started */
+	int64_t acked;	       /* the last seq that the client has dealt with */
+	int64_t saving;	       /* what the ack in flight says */
+	int64_t saved;	       /* what the database has */
+	uint64_t progress_ms;  /* when events were first unacked, or last acked */
+
+	uint16_t failure_count;
+	uint8_t state;	      /* enum sb_session_state */
+	uint8_t reason;	      /* enum sb_reason */
+	uint8_t reset_reason; /* enum sb_reset_reason */
+
+	bool once : 1;	      /* mode once: catch up and leave */
+	bool save_asked : 1;  /* an ack is in flight to the database */
+	bool asked : 1;	      /* a fetch in flight was asked with this session there */
+	bool settled : 1;     /* a fetch asked after it joined was answered */
+	bool on_run : 1;      /* counted among the run's takers */
+	bool asleep : 1;      /* did not take a run in time; wakes by pulling */
+	bool owes_reset : 1;  /* a reset is to be sent */
+	bool reset_open : 1;  /* a reset was sent or is to be, and is not acked */
+	bool owes_acked : 1;  /* an acked is to be sent */
+	bool owes_pong : 1;   /* the client's ping is to be answered */
+	bool owes_ping : 1;   /* a heartbeat is to be sent */
+	bool awaits_echo : 1; /* a heartbeat was sent, nothing was heard since */
+};
+
+/* An ack of the client may name more than these are acked: whether one more event may go out. */
+bool sb_session_has_room(const struct sb_session *session);
+
+/* There is something to pull. */
+void sb_session_wake(struct sb_session *session);
+
+/* The mailbox's numbering is news: go on in the new epoch, or owe a reset. */
+void sb_session_follow(struct sb_session *session);
+
+/* Start over at `seq` of the current epoch, and tell the client why. */
+void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_reason reason);
+
+/* Ask the store to save the newest ack, unless it is saved or one is in flight. */
+void sb_session_save(struct sb_session *session);
+
+/* The session goes: asks for what is not even in flight yet. What the client said is kept, whoever
+ * hears it. */
+void sb_session_save_last(struct sb_session *session);
+
+/* Up to `seq` the numbers hold no event (the jump between two epochs): go on from there. */
+void sb_session_skip(struct sb_session *session, int64_t seq);
+
+/* Leaves with these last words (takes the reference; may be NULL) before the close. */
+void sb_session_leave(struct sb_session *session, enum sb_reason reason,
+		      struct sb_frame *last_words);
+
+/* ---- answers of the store, from hub.c ---- */
+void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer);
+void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved *answer);
+
+/* ---- time, from hub.c ---- */
+void sb_session_heartbeat(struct sb_session *session);
+
+#endif

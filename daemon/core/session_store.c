@@ -1,0 +1,199 @@
+/*
+ * What the database says about a session: who it is and where it starts, and
+ * that its acks are kept.
+ */
+#include "daemon/base/log.h"
+#include "daemon/core/devices.h"
+#include "daemon/core/hub_private.h"
+#include "daemon/core/mailbox.h"
+#include "daemon/core/numbering.h"
+#include "daemon/core/session_private.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void refuse_outcome(struct sb_session *session, enum sb_auth_outcome outcome)
+{
+	switch (outcome) {
+	case SB_AUTH_REVOKED:
+		sb_session_refuse(session, SB_REASON_REVOKED,
+				  "this device was revoked; enrol it anew");
+		break;
+	case SB_AUTH_EXPIRED:
+		sb_session_refuse(session, SB_REASON_EXPIRED,
+				  "this token's time is over; get a new one");
+		break;
+	case SB_AUTH_OK:
+	case SB_AUTH_UNKNOWN:
+		sb_session_refuse(session, SB_REASON_BAD_TOKEN, "no such token");
+		break;
+	}
+}
+
+/*
+ * One live session per device: the newer wins. Returns false when this session
+ * itself is the older one, because answers crossed on their way.
+ */
+static bool take_over(struct sb_session *session)
+{
+	struct sb_session *other = sb_devices_find(session->hub, session->device_id), *next;
+
+	for (struct sb_session *s = other; s; s = s->device_next) {
+		if (!s->once && s->session_no > session->session_no)
+			return false;
+	}
+	for (; other; other = next) {
+		next = other->device_next;
+		if (!other->once)
+			sb_session_close(other, SB_REASON_REPLACED);
+	}
+	return true;
+}
+
+static struct sb_frame *welcome(const struct sb_session *session,
+				const struct sb_authenticated *answer)
+{
+	const struct sb_hub_config *config = &session->hub->config;
+	char name[SB_SESSION_NAME_MAX + 1];
+	struct sb_welcome message = {
+		.session = name,
+		.mailbox = answer->address,
+		.cursor = {.epoch = session->epoch, .seq = session->sent},
+		.head = answer->numbering.head,
+		.window = config->window,
+		.heartbeat_seconds = config->heartbeat_ms / 1000,
+		.server_time_us = session->hub->clock->wall_us(session->hub->clock),
+		.reconnect_min_ms = config->reconnect_min_ms,
+		.reconnect_max_ms = config->reconnect_max_ms,
+	};
+	struct sb_frame *frame;
+	struct sb_text text;
+
+	sb_session_name(session, name);
+	sb_text_init(&text);
+	sb_welcome_encode(&text, &message);
+	frame = sb_frame_new(&text);
+	sb_text_fini(&text);
+	return frame;
+}
+
+struct start {
+	int64_t seq;   /* where the session starts */
+	int64_t acked; /* what hello's cursor acks, if that is further than the stored one */
+	bool reset;
+	enum sb_reset_reason reset_reason;
+};
+
+/* The later of hello's cursor and the stored one; a reset where the client's is of no use or events
+ * are gone. */
+static struct start choose_start(const struct sb_greeting *greeting,
+				 const struct sb_authenticated *answer)
+{
+	const struct sb_numbering *numbering = &answer->numbering;
+	struct start start = {.seq = answer->acked};
+
+	if (greeting->has_cursor) {
+		switch (sb_numbering_judge(numbering, &greeting->cursor)) {
+		case SB_VERDICT_GOOD:
+			if (greeting->cursor.seq > start.seq)
+				start.seq = greeting->cursor.seq;
+			break;
+		case SB_VERDICT_EPOCH:
+			start.reset = true;
+			start.reset_reason = SB_RESET_EPOCH;
+			break;
+		case SB_VERDICT_BEYOND:
+			start.reset = true;
+			start.reset_reason = SB_RESET_UNKNOWN_CURSOR;
+			break;
+		}
+	}
+	start.acked = start.seq;
+	if (start.seq < numbering->floor) {
+		if (!start.reset)
+			start.reset_reason = SB_RESET_EXPIRED;
+		start.reset = true;
+		start.seq = numbering->floor;
+	}
+	return start;
+}
+
+void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer)
+{
+	struct sb_hub *hub = session->hub;
+	struct sb_mailbox *mailbox;
+	struct start start;
+	char name[SB_SESSION_NAME_MAX + 1];
+
+	if (session->state != SB_SESSION_AUTHENTICATING)
+		return;
+	if (answer->outcome != SB_AUTH_OK) {
+		refuse_outcome(session, answer->outcome);
+		return;
+	}
+	start = choose_start(session->greeting, answer);
+	mailbox = sb_mailbox_get(hub, answer->mailbox_id, &answer->numbering);
+	if (!mailbox) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	session->device_id = session->greeting->device_id;
+	session->session_no = answer->session_no;
+	session->expires_at_s = answer->expires_at_s;
+	hub->stats.unauthenticated--;
+	session->epoch = answer->numbering.epoch;
+	session->saved = answer->acked;
+	session->acked = start.acked;
+	session->sent = start.acked;
+	session->first = welcome(session, answer);
+	session->state = SB_SESSION_CATCHING_UP;
+	session->progress_ms = sb_hub_now(hub);
+	free(session->greeting);
+	session->greeting = NULL;
+	sb_deadline_start(&session->deadline, &hub->beats, sb_hub_now(hub));
+	sb_session_name(session, name);
+	sb_log(SB_LOG_INFO, "session began",
+	       "session=%s device=%" PRId64 " mailbox=%" PRId64 " start=%" PRId64 " head=%" PRId64
+	       " mode=%s",
+	       name, session->device_id, mailbox->id, start.seq, answer->numbering.head,
+	       session->once ? "once" : "live");
+
+	/* Registered first, then fetched: see sb_mailbox_join(). */
+	sb_mailbox_join(mailbox, session);
+	if (!session->first || sb_devices_add(hub, session) != 0) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	if (!session->once && !take_over(session)) {
+		sb_session_close(session, SB_REASON_REPLACED);
+		return;
+	}
+	sb_session_save(session);
+	if (start.reset && session->mailbox) {
+		session->sent = start.seq;
+		session->reset_reason = (uint8_t)start.reset_reason;
+		session->owes_reset = true;
+		session->reset_open = true;
+	}
+	sb_session_wake(session);
+}
+
+void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved *answer)
+{
+	if (!session->mailbox)
+		return; /* it left meanwhile; its ack is kept all the same */
+	session->save_asked = false;
+	if (!answer->saved) {
+		/* Its numbers are of a history that is no more, or its device is gone: look at
+		 * both. */
+		sb_mailbox_look(session->mailbox);
+		sb_hub_recheck(session->hub, session->device_id);
+		return;
+	}
+	/* Not beyond what was sent: a reset may have gone back meanwhile. */
+	if (session->saving > session->saved && session->saving <= session->sent)
+		session->saved = session->saving;
+	session->hub->stats.acks_saved++;
+	session->owes_acked = true;
+	sb_session_save(session);
+	sb_session_wake(session);
+}
