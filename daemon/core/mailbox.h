@@ -56,7 +56,8 @@ struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
 /* Registers a session, which is hungry by that: whatever was committed before is fetched. */
 void sb_mailbox_join(struct sb_mailbox *mailbox, struct sb_session *session);
 
-/* The session's last touch; frees the mailbox with its last session, or with the fetch then in flight. */
+/* The session's last touch; frees the mailbox with its last session, or with the fetch then in
+ * flight. */
 void sb_mailbox_leave(struct sb_mailbox *mailbox, struct sb_session *session);
 
 /* Frees it at the hub's end; else it frees itself. */

@@ -14,15 +14,13 @@
 
 #include "daemon/core/frame.h"
 #include "daemon/core/link.h"
+#include "protocol/limits.h"
 #include "protocol/reason.h"
 #include <stddef.h>
 #include <stdint.h>
 
 struct sb_hub;
 struct sb_session;
-
-/* As long as a session's name in log, welcome and `slotbellctl sessions`. */
-#define SB_SESSION_NAME_MAX 31
 
 /*
  * A connection was accepted: it has the hub's hello time to say hello.
@@ -47,6 +45,9 @@ void sb_session_receive(struct sb_session *session, const char *bytes, size_t le
  * `detail`, then the close. */
 void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const char *detail);
 
+/* It closed by itself and said why: BYE, GOING_AWAY, or LOST for anything else. */
+void sb_session_left(struct sb_session *session, enum sb_reason reason);
+
 /* Something of it was heard (a pong, say): it is alive. */
 void sb_session_heard(struct sb_session *session);
 
@@ -69,6 +70,7 @@ enum sb_reason sb_session_reason(const struct sb_session *session);
 /* Say goodbye (where the reason asks for it) and close. The first reason stays. */
 void sb_session_close(struct sb_session *session, enum sb_reason reason);
 
+/* Its name in welcome, log and `slotbellctl sessions`. */
 void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NAME_MAX + 1]);
 
 #endif

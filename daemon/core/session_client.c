@@ -29,6 +29,12 @@ void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const 
 	sb_text_fini(&text);
 }
 
+void sb_session_left(struct sb_session *session, enum sb_reason reason)
+{
+	if (session->state < SB_SESSION_LEAVING)
+		session->reason = (uint8_t)reason;
+}
+
 void sb_session_heard(struct sb_session *session)
 {
 	session->awaits_echo = false;

@@ -1,0 +1,275 @@
+/*
+ * The door: our own listening socket and accept, from which libwebsockets
+ * adopts. Here is the pacing of handshakes: no more than so many connections
+ * are between accept and open at once, the others wait in the kernel's queue,
+ * first come, first served. A storm is then as quick as its handshakes, and
+ * takes the memory of a few.
+ */
+#include "daemon/base/log.h"
+#include "daemon/edge/server_private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* How long accept pauses when the process has no descriptor left. */
+#define PAUSE_MS 100
+/* Accepts of one turn of the loop, so that a storm does not starve the sessions. */
+#define ACCEPTS_PER_TURN 16
+
+struct sb_door {
+	struct sb_server *server;
+	uv_poll_t poll;
+	uv_timer_t pause;
+	int fd;
+	int spare; /* a descriptor kept to refuse with, when there is no other */
+	uint16_t port;
+	int handles;
+	bool polling;
+	bool paused;
+};
+
+static int fail(struct sb_server *server, const char *detail, const char *reason)
+{
+	server->problem->key = "listen.address";
+	(void)snprintf(server->problem->detail, sizeof(server->problem->detail), "%s%s%s", detail,
+		       *reason ? ": " : "", reason);
+	return -1;
+}
+
+/* "HOST:PORT" or "[V6]:PORT" in two parts, in place. */
+static int split_address(char *address, char **ret_host, char **ret_port)
+{
+	char *colon = strrchr(address, ':');
+
+	if (!colon || !colon[1])
+		return -EINVAL;
+	*colon = '\0';
+	*ret_port = colon + 1;
+	*ret_host = address;
+	if (address[0] == '[') {
+		if (colon == address || colon[-1] != ']')
+			return -EINVAL;
+		colon[-1] = '\0';
+		*ret_host = address + 1;
+	} else if (strchr(address, ':')) {
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int listen_on(const struct addrinfo *info, uint16_t *ret_port)
+{
+	int on = 1, off = 0;
+	struct sockaddr_storage bound;
+	socklen_t bound_len = sizeof(bound);
+	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+			 sizeof(on)); /* several instances, one port */
+	if (info->ai_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&bound, &bound_len) != 0) {
+		int result = -errno;
+
+		(void)close(fd);
+		return result;
+	}
+	*ret_port = ntohs(bound.ss_family == AF_INET6
+				  ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+				  : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+	return fd;
+}
+
+/* At start-up only: getaddrinfo of a numeric address does not block. */
+static int open_socket(struct sb_server *server, uint16_t *ret_port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+	struct addrinfo *info;
+	char address[80];
+	char *host, *port;
+	int fd;
+
+	if (strlen(server->config->address) >= sizeof(address))
+		return fail(server, "the address is too long", "");
+	strncpy(address, server->config->address, sizeof(address));
+	if (split_address(address, &host, &port) != 0 ||
+	    getaddrinfo(*host ? host : NULL, port, &hints, &info) != 0)
+		return fail(server, server->config->address,
+			    "not ADDRESS:PORT, as in 127.0.0.1:8443 or [::]:8443");
+	fd = listen_on(info, ret_port);
+	freeaddrinfo(info);
+	if (fd < 0)
+		return fail(server, server->config->address, strerror(-fd));
+	return fd;
+}
+
+/* ---- accepting ---- */
+
+static void adopt(struct sb_server *server, int fd)
+{
+	struct sb_connection *connection = calloc(1, sizeof(*connection));
+	lws_adopt_desc_t adoption = {
+		.vh = server->vhost,
+		.fd.sockfd = fd,
+		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
+		.opaque = connection,
+	};
+	struct lws *wsi;
+
+	if (!connection) {
+		(void)close(fd);
+		return;
+	}
+	connection->server = server;
+	connection->opening = true;
+	server->opening++;
+	server->connections++;
+	sb_deadline_start(&connection->deadline, &server->slots, uv_now(server->loop));
+
+	server->adopting = connection;
+	server->adoption_failed = false;
+	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
+	server->adopting = NULL;
+	/* The descriptor is libwebsockets' now, whatever came of it: its number may already be
+	 * another's. */
+	if (server->adoption_failed)
+		return;
+	if (wsi)
+		connection->wsi = wsi;
+	else
+		sb_connection_gone(connection);
+}
+
+static void set_options(int fd)
+{
+	int on = 1, idle_s = 60, interval_s = 15, count = 4, timeout_ms = 60000;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+	struct sb_door *door = timer->data;
+
+	door->paused = false;
+	sb_door_update(door);
+}
+
+/*
+ * No descriptor left. The one that waits is told so by a close, with the spare
+ * one, or else it would wake the loop for ever; then a pause.
+ */
+static void on_no_descriptor(struct sb_door *door)
+{
+	int fd;
+
+	sb_log(SB_LOG_WARNING, "out of descriptors", "connections=%zu", door->server->connections);
+	(void)close(door->spare);
+	fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		(void)close(fd);
+	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	door->paused = true;
+	(void)uv_timer_start(&door->pause, on_pause_over, PAUSE_MS, 0);
+	sb_door_update(door);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct sb_door *door = poll->data;
+	struct sb_server *server = door->server;
+
+	(void)status;
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN && server->opening < server->config->handshakes; i++) {
+		int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				on_no_descriptor(door);
+			return; /* EAGAIN, or a connection that went before it was taken */
+		}
+		set_options(fd);
+		adopt(server, fd);
+	}
+	sb_door_update(door);
+}
+
+void sb_door_update(struct sb_door *door)
+{
+	bool wanted = !door->paused && door->server->opening < door->server->config->handshakes;
+
+	if (wanted == door->polling)
+		return;
+	door->polling = wanted;
+	if (wanted)
+		(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
+	else
+		(void)uv_poll_stop(&door->poll);
+}
+
+int sb_door_open(struct sb_server *server)
+{
+	struct sb_door *door = calloc(1, sizeof(*door));
+
+	if (!door)
+		return fail(server, "out of memory", "");
+	door->server = server;
+	door->fd = open_socket(server, &door->port);
+	if (door->fd < 0) {
+		free(door);
+		return -1;
+	}
+	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	(void)uv_poll_init(server->loop, &door->poll, door->fd);
+	(void)uv_timer_init(server->loop, &door->pause);
+	door->handles = 2;
+	door->poll.data = door;
+	door->pause.data = door;
+	server->door = door;
+	sb_door_update(door);
+	return 0;
+}
+
+uint16_t sb_door_port(const struct sb_door *door)
+{
+	return door->port;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct sb_door *door = handle->data;
+
+	if (--door->handles == 0)
+		free(door);
+}
+
+void sb_door_close(struct sb_server *server)
+{
+	struct sb_door *door = server->door;
+
+	if (!door)
+		return;
+	server->door = NULL;
+	uv_close((uv_handle_t *)&door->poll, on_handle_closed);
+	uv_close((uv_handle_t *)&door->pause, on_handle_closed);
+	(void)close(door->fd);
+	(void)close(door->spare);
+}

@@ -1,0 +1,268 @@
+/*
+ * libwebsockets on the daemon's loop, and the life of a connection.
+ *
+ * Sessions wake their links at any time; what is woken is served at the end of
+ * the same turn of the loop, outside of all callbacks. So core is never
+ * entered twice, and one turn's news go out in one write per session.
+ */
+#include "daemon/edge/server.h"
+#include "daemon/base/log.h"
+#include "daemon/edge/server_private.h"
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* A connection that is slow to shake hands gives its place in the queue to others after this long.
+ */
+#define SLOT_MS 250
+
+static const struct lws_protocols protocols[] = {
+	{.name = "http", .callback = sb_http_callback, .rx_buffer_size = 512},
+	{.name = "slotbell.v1",
+	 .callback = sb_ws_callback,
+	 .rx_buffer_size = 512,
+	 .tx_packet_size = 16384},
+	{0},
+};
+
+/* All zero: heartbeats are core's. lws keeps its timers in one sorted list, so each connection
+ * would cost O(N). */
+static const lws_retry_bo_t no_policy;
+
+struct sb_server *sb_server_of(struct lws *wsi)
+{
+	return lws_context_user(lws_get_context(wsi));
+}
+
+struct sb_connection *sb_connection_of(struct lws *wsi)
+{
+	return lws_get_opaque_user_data(wsi);
+}
+
+void sb_connection_ready(struct sb_connection *connection)
+{
+	if (connection->is_ready || connection->deaf)
+		return;
+	connection->is_ready = true;
+	DL_APPEND2(connection->server->ready, connection, ready_prev, ready_next);
+}
+
+static void not_ready(struct sb_connection *connection)
+{
+	if (!connection->is_ready)
+		return;
+	connection->is_ready = false;
+	DL_DELETE2(connection->server->ready, connection, ready_prev, ready_next);
+}
+
+static void release_slot(struct sb_connection *connection)
+{
+	if (!connection->opening)
+		return;
+	connection->opening = false;
+	connection->server->opening--;
+	if (connection->server->door)
+		sb_door_update(connection->server->door);
+}
+
+void sb_connection_opened(struct sb_connection *connection)
+{
+	release_slot(connection);
+	sb_deadline_stop(&connection->deadline);
+}
+
+void sb_connection_gone(struct sb_connection *connection)
+{
+	struct sb_server *server = connection->server;
+
+	not_ready(connection);
+	sb_connection_opened(connection);
+	sb_session_gone(connection->session);
+	if (connection->token) {
+		explicit_bzero(connection->token, strlen(connection->token));
+		free(connection->token);
+	}
+	free(connection->message);
+	if (connection == server->adopting)
+		server->adoption_failed = true;
+	server->connections--;
+	free(connection);
+}
+
+static void serve_ready(struct sb_server *server)
+{
+	while (server->ready) {
+		struct sb_connection *connection = server->ready;
+
+		not_ready(connection);
+		if (connection->to_cut)
+			lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+		else
+			sb_ws_flush(connection);
+	}
+}
+
+static void on_before_poll(uv_prepare_t *handle)
+{
+	serve_ready(handle->data);
+}
+
+static void on_after_poll(uv_check_t *handle)
+{
+	serve_ready(handle->data);
+}
+
+static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
+{
+	struct sb_deadline *due = sb_deadlines_take(queue, now);
+
+	return due ? (struct sb_connection *)(void *)((char *)due -
+						      offsetof(struct sb_connection, deadline))
+		   : NULL;
+}
+
+void sb_server_tick(struct sb_server *server)
+{
+	uint64_t now = uv_now(server->loop);
+	struct sb_connection *connection;
+
+	/* First its place in the queue, then, when all its time is over, the connection. */
+	while ((connection = take(&server->slots, now))) {
+		release_slot(connection);
+		sb_deadline_start(&connection->deadline, &server->openings, now);
+	}
+	while ((connection = take(&server->openings, now)))
+		lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+/* What libwebsockets calls errors is mostly what strangers send, so it is for those who look
+ * closer. */
+static void on_lws_log(int level, const char *line)
+{
+	sb_log(level == LLL_ERR ? SB_LOG_INFO : SB_LOG_DEBUG, "libwebsockets", "line=\"%.*s\"",
+	       (int)strcspn(line, "\n"), line);
+}
+
+static int make_context(struct sb_server *server)
+{
+	void *loops[] = {server->loop};
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+			   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+		.foreign_loops = loops,
+		.pt_serv_buf_size = 16448,
+		.max_http_header_data = 2048,
+		.timeout_secs = 30,
+		.user = server,
+		.retry_and_idle_policy = &no_policy,
+	};
+
+	lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+	server->context = lws_create_context(&info);
+	if (!server->context)
+		return -1;
+	info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+	info.vhost_name = "slotbell";
+	info.protocols = protocols;
+	info.alpn = "http/1.1";
+	info.keepalive_timeout = 5;
+	server->vhost = lws_create_vhost(server->context, &info);
+	return server->vhost ? 0 : -1;
+}
+
+static void init_handles(struct sb_server *server)
+{
+	(void)uv_prepare_init(server->loop, &server->before_poll);
+	(void)uv_check_init(server->loop, &server->after_poll);
+	(void)uv_timer_init(server->loop, &server->destroy_again);
+	server->handles = 3;
+	server->before_poll.data = server;
+	server->after_poll.data = server;
+	server->destroy_again.data = server;
+	(void)uv_prepare_start(&server->before_poll, on_before_poll);
+	(void)uv_check_start(&server->after_poll, on_after_poll);
+}
+
+static void ignore_closed(void *data)
+{
+	(void)data;
+}
+
+struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
+				const struct sb_server_config *config,
+				struct sb_server_problem *ret_problem)
+{
+	struct sb_server *server = calloc(1, sizeof(*server));
+
+	*ret_problem = (struct sb_server_problem){.key = "listen.address",
+						  .detail = "libwebsockets did not start"};
+	if (!server)
+		return NULL;
+	server->loop = loop;
+	server->hub = hub;
+	server->config = config;
+	server->problem = ret_problem;
+	server->openings.wait_ms = config->opening_ms;
+	server->slots.wait_ms = SLOT_MS;
+	init_handles(server);
+	if (make_context(server) != 0 || sb_door_open(server) != 0) {
+		sb_server_close(server, ignore_closed, NULL);
+		return NULL;
+	}
+	server->problem = NULL;
+	return server;
+}
+
+uint16_t sb_server_port(const struct sb_server *server)
+{
+	return sb_door_port(server->door);
+}
+
+size_t sb_server_connections(const struct sb_server *server)
+{
+	return server->connections;
+}
+
+void sb_server_stop_accepting(struct sb_server *server)
+{
+	sb_door_close(server);
+}
+
+/* ---- the end ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct sb_server *server = handle->data;
+
+	if (--server->handles)
+		return;
+	server->on_closed(server->on_closed_data);
+	free(server);
+}
+
+/* libwebsockets 4.1: once for its handles to close, and, when the loop has closed them, once more.
+ */
+static void on_destroy_again(uv_timer_t *timer)
+{
+	struct sb_server *server = timer->data;
+
+	if (server->context)
+		lws_context_destroy(server->context);
+	server->context = NULL;
+	uv_close((uv_handle_t *)&server->before_poll, on_handle_closed);
+	uv_close((uv_handle_t *)&server->after_poll, on_handle_closed);
+	uv_close((uv_handle_t *)&server->destroy_again, on_handle_closed);
+}
+
+void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void *data)
+{
+	server->on_closed = on_closed;
+	server->on_closed_data = data;
+	sb_door_close(server);
+	if (server->context)
+		lws_context_destroy(server->context);
+	/* Two turns later its handles are closed: their close callbacks come at the end of this
+	 * one. */
+	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 0);
+}

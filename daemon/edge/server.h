@@ -1,0 +1,58 @@
+/*
+ * The server: what clients touch. libwebsockets speaks HTTP and websocket on
+ * the daemon's libuv loop; listening and accepting are ours (door.h), and a
+ * websocket carries a session (ws.h).
+ *
+ * Uses core and nothing of store or ops. Everything runs in the loop's thread.
+ */
+#ifndef SB_EDGE_SERVER_H
+#define SB_EDGE_SERVER_H
+
+#include "daemon/core/hub.h"
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct sb_server_config {
+	const char *address;	 /* "[::]:8443", "127.0.0.1:0" */
+	const char *certificate; /* PEM file, the chain included */
+	const char *key;	 /* PEM file */
+	const char *origins; /* allowed Origin headers, separated by spaces or commas; "" none */
+	uint32_t handshakes; /* connections between accept and hello's way, at most */
+	uint32_t opening_ms; /* from accept to an open websocket */
+};
+
+struct sb_server;
+
+/* What a start that failed should tell its operator. */
+struct sb_server_problem {
+	const char *key; /* the configuration's: "listen.address" */
+	char detail[240];
+};
+
+/*
+ * Listens, and serves from the loop's next turn on. Borrows hub, loop and
+ * config until on_closed. NULL with *ret_problem filled when it cannot.
+ */
+struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
+				const struct sb_server_config *config,
+				struct sb_server_problem *ret_problem);
+
+/* The port it listens on, which is of interest where the configuration says 0. */
+uint16_t sb_server_port(const struct sb_server *server);
+
+/* Deadlines of connections that are no session yet. Called several times a second. */
+void sb_server_tick(struct sb_server *server);
+
+/* Accepts no more; sessions go on. */
+void sb_server_stop_accepting(struct sb_server *server);
+
+/* Connections there are, open or opening. */
+size_t sb_server_connections(const struct sb_server *server);
+
+typedef void sb_server_closed(void *data);
+
+/* Drops what is still there, gives everything back, then calls on_closed from the loop. */
+void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void *data);
+
+#endif

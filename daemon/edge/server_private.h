@@ -1,0 +1,98 @@
+/* The inside of the server, for edge's own files. */
+#ifndef SB_EDGE_SERVER_PRIVATE_H
+#define SB_EDGE_SERVER_PRIVATE_H
+
+#include "daemon/core/deadline.h"
+#include "daemon/edge/server.h"
+#include "protocol/token.h"
+#include <libwebsockets.h>
+#include <openssl/ssl.h>
+
+/*
+ * One accepted connection, from accept to the end of its wsi. Once its
+ * websocket is open it is the link of a session.
+ */
+struct sb_connection {
+	struct sb_link link; /* first */
+	struct sb_server *server;
+	struct lws *wsi;			       /* NULL while it is being adopted */
+	struct sb_session *session;		       /* NULL before 101 and for plain HTTP */
+	struct sb_connection *ready_prev, *ready_next; /* in server->ready */
+	char *token;   /* of the Authorization header, until 101; owned, wiped */
+	char *message; /* a message that comes in parts; owned */
+	uint32_t message_len;
+	struct sb_deadline deadline; /* to be open by then */
+
+	bool opening : 1;  /* holds a slot among the handshakes */
+	bool is_ready : 1; /* in server->ready */
+	bool to_cut : 1;   /* the session wants it dropped */
+	bool closing : 1;  /* its close is to be sent when it can be written */
+	bool deaf : 1;	   /* nothing more is sent or taken: a close was sent or received */
+};
+
+struct sb_door;
+
+struct sb_server {
+	uv_loop_t *loop;
+	struct sb_hub *hub;
+	const struct sb_server_config *config;
+	struct lws_context *context;
+	struct lws_vhost *vhost;
+	struct sb_door *door;
+	SSL_CTX *tls;			   /* the vhost's, filled by tls.c */
+	struct sb_server_problem *problem; /* while starting */
+	struct sb_connection *ready;	   /* woken, to be served at the end of the turn */
+	struct sb_connection *adopting;	   /* the one inside the adopt call */
+	bool adoption_failed;		   /* it went while it was being adopted */
+	struct sb_deadlines openings;	   /* config->opening_ms */
+	struct sb_deadlines slots;	   /* how long one connection may hold a handshake slot */
+	size_t connections;
+	size_t opening; /* of them: holding a slot */
+	uv_prepare_t before_poll;
+	uv_check_t after_poll;
+	uv_timer_t destroy_again;
+	int handles; /* of ours, open */
+	sb_server_closed *on_closed;
+	void *on_closed_data;
+};
+
+/* ---- door.c: listening and accepting ---- */
+
+/* 0 or -1 with server->problem filled. */
+int sb_door_open(struct sb_server *server);
+uint16_t sb_door_port(const struct sb_door *door);
+/* A slot is free again, or not: accept on, or wait. */
+void sb_door_update(struct sb_door *door);
+/* Stops listening; the memory goes with the loop's close callback. */
+void sb_door_close(struct sb_server *server);
+
+/* ---- tls.c ---- */
+
+/* Settings and certificate of the vhost's context: 0 or -1 with *ret_problem filled. */
+int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
+		 struct sb_server_problem *ret_problem);
+
+/* ---- ws.c: the websocket as a session's carrier ---- */
+
+int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		   size_t len);
+/* Sends what the session has, if the socket can take it now. May end the connection: do not touch
+ * it after. */
+void sb_ws_flush(struct sb_connection *connection);
+
+/* ---- http.c: plain HTTP ---- */
+
+int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		     size_t len);
+
+/* ---- server.c ---- */
+
+struct sb_server *sb_server_of(struct lws *wsi);
+struct sb_connection *sb_connection_of(struct lws *wsi);
+void sb_connection_ready(struct sb_connection *connection);
+/* It is no handshake any more. */
+void sb_connection_opened(struct sb_connection *connection);
+/* The wsi goes: the last touch. */
+void sb_connection_gone(struct sb_connection *connection);
+
+#endif

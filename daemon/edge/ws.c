@@ -1,0 +1,316 @@
+/*
+ * The websocket as a session's carrier: frames in, messages out.
+ *
+ * Outgoing messages are framed here and go out together, up to one TLS record
+ * at a time, in a write of their own (LWS_WRITE_RAW): one encryption and one
+ * system call for a burst. Written only while libwebsockets holds nothing back
+ * for this socket, so a slow reader costs one record, never a queue.
+ *
+ * It never decides what is sent or when a session ends: core does.
+ */
+#include "daemon/edge/server_private.h"
+#include "protocol/limits.h"
+#include "protocol/reason.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* One TLS record's plaintext, RFC 8446 section 5.1. */
+#define BURST_BYTES 16384
+/* A server's frame header: never masked, RFC 6455 section 5.2. */
+#define HEADER_MAX  10
+#define OPCODE_TEXT 0x81 /* FIN set */
+#define OPCODE_PING 0x89
+
+/* ---- the link ---- */
+
+static void on_wake(struct sb_link *link)
+{
+	sb_connection_ready((struct sb_connection *)(void *)link);
+}
+
+static void on_cut(struct sb_link *link)
+{
+	struct sb_connection *connection = (struct sb_connection *)(void *)link;
+
+	connection->to_cut = true;
+	connection->deaf = false;
+	sb_connection_ready(connection);
+}
+
+static const struct sb_link_ops ws_link = {.wake = on_wake, .cut = on_cut};
+
+/* ---- out ---- */
+
+/* RFC 6455 section 5.2: 7 bits of length, or 16, or 64. */
+static size_t put_header(unsigned char *at, unsigned char opcode, size_t len)
+{
+	at[0] = opcode;
+	if (len < 126) {
+		at[1] = (unsigned char)len;
+		return 2;
+	}
+	if (len < 65536) {
+		at[1] = 126;
+		at[2] = (unsigned char)(len >> 8);
+		at[3] = (unsigned char)len;
+		return 4;
+	}
+	at[1] = 127;
+	for (int i = 0; i < 8; i++)
+		at[2 + i] = (unsigned char)((uint64_t)len >> (56 - 8 * i));
+	return 10;
+}
+
+static bool can_write(struct lws *wsi)
+{
+	return !lws_partial_buffered(wsi) && !lws_send_pipe_choked(wsi);
+}
+
+struct burst {
+	size_t len;
+	bool close; /* the session's close comes after it */
+	unsigned char bytes[LWS_PRE + BURST_BYTES];
+};
+
+static int send_bytes(struct sb_connection *connection, unsigned char *bytes, size_t len)
+{
+	return lws_write(connection->wsi, bytes, len, LWS_WRITE_RAW) < (int)len ? -1 : 0;
+}
+
+static int send_burst(struct sb_connection *connection, struct burst *burst)
+{
+	size_t len = burst->len;
+
+	burst->len = 0;
+	return len ? send_bytes(connection, burst->bytes + LWS_PRE, len) : 0;
+}
+
+/* A message that is larger than a burst goes out alone, its header in front of it in the frame's
+ * own room. */
+static int send_alone(struct sb_connection *connection, struct sb_frame *frame)
+{
+	unsigned char header[HEADER_MAX];
+	size_t header_len = put_header(header, OPCODE_TEXT, frame->len);
+	unsigned char *start = (unsigned char *)frame->bytes - header_len;
+
+	_Static_assert(SB_FRAME_HEADROOM >= HEADER_MAX, "a frame has room for a websocket header");
+	memcpy(start, header, header_len);
+	return send_bytes(connection, start, header_len + frame->len);
+}
+
+static int add_frame(struct sb_connection *connection, struct burst *burst, struct sb_frame *frame)
+{
+	int result = 0;
+
+	if (burst->len + HEADER_MAX + frame->len > BURST_BYTES)
+		result = send_burst(connection, burst);
+	if (result == 0 && HEADER_MAX + frame->len > BURST_BYTES) {
+		result = send_alone(connection, frame);
+	} else if (result == 0) {
+		unsigned char *at = burst->bytes + LWS_PRE + burst->len;
+		size_t header_len = put_header(at, OPCODE_TEXT, frame->len);
+
+		memcpy(at + header_len, frame->bytes, frame->len);
+		burst->len += header_len + frame->len;
+	}
+	sb_frame_unref(frame);
+	return result;
+}
+
+/* Pulls until nothing is left or the burst is full; 0, or -1 when the socket is broken. */
+static int fill(struct sb_connection *connection, struct burst *burst)
+{
+	struct sb_frame *frame;
+
+	/* Room for one usual message more: a pulled one must be taken, so stop in time. */
+	while (burst->len < BURST_BYTES - 2048 && can_write(connection->wsi)) {
+		switch (sb_session_pull(connection->session, &frame)) {
+		case SB_PULL_NONE:
+			return send_burst(connection, burst);
+		case SB_PULL_FRAME:
+			if (add_frame(connection, burst, frame) != 0)
+				return -1;
+			break;
+		case SB_PULL_PING:
+			burst->len +=
+				put_header(burst->bytes + LWS_PRE + burst->len, OPCODE_PING, 0);
+			break;
+		case SB_PULL_CLOSE:
+			connection->closing = true;
+			return send_burst(connection, burst);
+		}
+	}
+	if (send_burst(connection, burst) != 0)
+		return -1;
+	lws_callback_on_writable(connection->wsi); /* there may be more */
+	return 0;
+}
+
+void sb_ws_flush(struct sb_connection *connection)
+{
+	struct burst burst;
+
+	burst.len = 0;
+	if (!connection->session || connection->deaf)
+		return;
+	if (!can_write(connection->wsi)) {
+		lws_callback_on_writable(connection->wsi);
+		return;
+	}
+	if (!connection->closing && fill(connection, &burst) != 0) {
+		connection->deaf = true;
+		lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+		return;
+	}
+	if (connection->closing)
+		lws_callback_on_writable(
+			connection->wsi); /* the close itself is sent from the callback */
+}
+
+/* ---- in ---- */
+
+/* "Bearer TOKEN" (RFC 6750 section 2.1): kept until the session is there to take it. */
+static void keep_token(struct sb_connection *connection, struct lws *wsi)
+{
+	char header[512];
+	const char *token = "";
+
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0)
+		return;
+	if (lws_hdr_copy(wsi, header, sizeof(header), WSI_TOKEN_HTTP_AUTHORIZATION) > 0 &&
+	    !strncasecmp(header, "Bearer ", 7))
+		token = header + 7 + strspn(header + 7, " ");
+	connection->token = strdup(token);
+	explicit_bzero(header, sizeof(header));
+}
+
+static int on_established(struct sb_connection *connection, struct lws *wsi)
+{
+	sb_connection_opened(connection);
+	connection->wsi = wsi;
+	connection->link.ops = &ws_link;
+	connection->session = sb_session_new(connection->server->hub, &connection->link);
+	if (!connection->session)
+		return -1;
+	if (connection->token) {
+		sb_session_header_token(connection->session, connection->token,
+					strlen(connection->token));
+		explicit_bzero(connection->token, strlen(connection->token));
+		free(connection->token);
+		connection->token = NULL;
+	}
+	return 0;
+}
+
+static void forget_message(struct sb_connection *connection)
+{
+	free(connection->message);
+	connection->message = NULL;
+	connection->message_len = 0;
+}
+
+/* A part of a message that is not whole yet, or the last one of it. */
+static void on_part(struct sb_connection *connection, const char *bytes, size_t len, bool last)
+{
+	char *grown;
+
+	if (connection->message_len + len > SB_CLIENT_MESSAGE_MAX) {
+		forget_message(connection);
+		sb_session_refuse(connection->session, SB_REASON_TOO_BIG,
+				  "a message over 16384 bytes");
+		return;
+	}
+	grown = realloc(connection->message, connection->message_len + len + 1);
+	if (!grown) {
+		forget_message(connection);
+		sb_session_close(connection->session, SB_REASON_BUSY);
+		return;
+	}
+	connection->message = grown;
+	memcpy(grown + connection->message_len, bytes, len);
+	connection->message_len += (uint32_t)len;
+	if (last) {
+		sb_session_receive(connection->session, connection->message,
+				   connection->message_len);
+		explicit_bzero(connection->message,
+			       connection->message_len); /* it may hold a token */
+		forget_message(connection);
+	}
+}
+
+static void on_receive(struct sb_connection *connection, struct lws *wsi, const char *bytes,
+		       size_t len)
+{
+	bool last = lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi);
+
+	if (sb_session_reason(connection->session) != SB_REASON_LOST)
+		return; /* it leaves: whatever comes now is not read */
+	if (lws_frame_is_binary(wsi))
+		sb_session_refuse(connection->session, SB_REASON_BAD_MESSAGE,
+				  "a binary frame; messages are text");
+	else if (last && !connection->message)
+		sb_session_receive(connection->session, bytes, len);
+	else
+		on_part(connection, bytes, len, last);
+}
+
+static int on_writeable(struct sb_connection *connection, struct lws *wsi)
+{
+	enum sb_reason reason;
+	const char *word;
+
+	if (!connection->closing) {
+		sb_connection_ready(connection);
+		return 0;
+	}
+	if (connection->deaf)
+		return 0;
+	connection->deaf = true;
+	reason = sb_session_reason(connection->session);
+	word = sb_reason_word(reason);
+	lws_close_reason(wsi, (enum lws_close_status)sb_reason_close_code(reason),
+			 (unsigned char *)(uintptr_t)word, strlen(word));
+	return -1;
+}
+
+/* The client closes; what it says of why goes into the log and the counters. */
+static void on_peer_close(struct sb_connection *connection, const unsigned char *body, size_t len)
+{
+	int code = len >= 2 ? body[0] << 8 | body[1] : 1005;
+
+	connection->deaf = true;
+	sb_session_left(connection->session, code == 1000   ? SB_REASON_BYE
+					     : code == 1001 ? SB_REASON_GOING_AWAY
+							    : SB_REASON_LOST);
+}
+
+int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		   size_t len)
+{
+	struct sb_connection *connection = sb_connection_of(wsi);
+
+	(void)user;
+	if (!connection)
+		return 0;
+	switch (reason) {
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		keep_token(connection, wsi);
+		return 0;
+	case LWS_CALLBACK_ESTABLISHED:
+		return on_established(connection, wsi);
+	case LWS_CALLBACK_RECEIVE:
+		on_receive(connection, wsi, in, len);
+		return 0;
+	case LWS_CALLBACK_RECEIVE_PONG:
+		sb_session_heard(connection->session);
+		return 0;
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return on_writeable(connection, wsi);
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		on_peer_close(connection, in, len);
+		return 0;
+	default:
+		return 0;
+	}
+}
