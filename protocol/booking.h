@@ -11,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SB_CHANGES(X)           \
-	X(CREATED, "created")   \
-	X(UPDATED, "updated")   \
+#define SB_CHANGES(X)         \
+	X(CREATED, "created") \
+	X(UPDATED, "updated") \
 	X(CANCELLED, "cancelled")
 
 enum sb_change {
 #define SB_CHANGE_ENUM(name, word) SB_CHANGE_##name,
 	SB_CHANGES(SB_CHANGE_ENUM)
 #undef SB_CHANGE_ENUM
-	SB_CHANGE_COUNT
+		SB_CHANGE_COUNT
 };
 
 const char *sb_change_word(enum sb_change change);
@@ -42,16 +42,17 @@ struct sb_event {
 	int64_t published_at_us; /* Unix time, microseconds: when its commit began */
 	const char *uid;
 	bool has_starts_at;
-	int64_t starts_at_s;      /* Unix time, seconds */
+	int64_t starts_at_s;	  /* Unix time, seconds */
 	const char *starts_local; /* "2026-11-24T10:00:00" in time_zone, or NULL */
-	const char *time_zone;    /* IANA name, or NULL */
-	int duration_minutes;     /* 0: not given */
+	const char *time_zone;	  /* IANA name, or NULL */
+	int duration_minutes;	  /* 0: not given */
 	const char *subject;
 	const char *attendees;
 	const char *details;
 };
 
 /* Appends the whole booking message: what a session sends for this event in this epoch. */
-void sb_event_encode(struct sb_text *text, const struct sb_event *event, const struct sb_epoch *epoch);
+void sb_event_encode(struct sb_text *text, const struct sb_event *event,
+		     const struct sb_epoch *epoch);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SB_EPOCH_MAX  15                   /* 1 to 15 of [a-z0-9] */
+#define SB_EPOCH_MAX  15		      /* 1 to 15 of [a-z0-9] */
 #define SB_CURSOR_MAX (SB_EPOCH_MAX + 1 + 19) /* and seq has no sign and no leading zero */
 
 struct sb_epoch {

@@ -21,7 +21,7 @@
 
 /* Why a message was refused. */
 struct sb_refusal {
-	enum sb_reason reason;          /* BAD_MESSAGE or TOO_BIG */
+	enum sb_reason reason;		/* BAD_MESSAGE or TOO_BIG */
 	char detail[SB_DETAIL_MAX + 1]; /* for a person: "ack.cursor is not EPOCH.SEQ" */
 };
 
@@ -35,20 +35,20 @@ struct sb_hello {
 	bool has_cursor;
 	struct sb_cursor cursor;
 	enum sb_mode mode;
-	char client_name[SB_CLIENT_NAME_MAX + 1];       /* "" if not said */
+	char client_name[SB_CLIENT_NAME_MAX + 1];	/* "" if not said */
 	char client_version[SB_CLIENT_VERSION_MAX + 1]; /* "" if not said */
 };
 
-#define SB_FAILURES(X)              \
-	X(CONFLICT, "conflict")     \
-	X(REJECTED, "rejected")     \
+#define SB_FAILURES(X)          \
+	X(CONFLICT, "conflict") \
+	X(REJECTED, "rejected") \
 	X(UNSUPPORTED, "unsupported")
 
 enum sb_failure_reason {
 #define SB_FAILURE_ENUM(name, word) SB_FAILURE_##name,
 	SB_FAILURES(SB_FAILURE_ENUM)
 #undef SB_FAILURE_ENUM
-	SB_FAILURE_COUNT
+		SB_FAILURE_COUNT
 };
 
 /* Codes only: free text would tell of other appointments. */
@@ -75,7 +75,8 @@ struct sb_client_message {
 	};
 };
 
-/* 0; or -EPROTO with *ret_refusal filled; or -ENOMEM. Unknown fields are ignored, an unknown type is refused. */
+/* 0; or -EPROTO with *ret_refusal filled; or -ENOMEM. Unknown fields are ignored, an unknown type
+ * is refused. */
 int sb_client_message_decode(const char *bytes, size_t len, struct sb_client_message *ret_message,
 			     struct sb_refusal *ret_refusal);
 void sb_client_message_encode(struct sb_text *text, const struct sb_client_message *message);
@@ -83,8 +84,8 @@ void sb_client_message_encode(struct sb_text *text, const struct sb_client_messa
 /* ---- server to client ---- */
 
 struct sb_welcome {
-	const char *session;     /* the session's name in log and `slotbellctl sessions` */
-	const char *mailbox;     /* its address */
+	const char *session;	 /* the session's name in log and `slotbellctl sessions` */
+	const char *mailbox;	 /* its address */
 	struct sb_cursor cursor; /* where the session starts */
 	int64_t head;
 	uint32_t window;
@@ -102,7 +103,7 @@ enum sb_reset_reason {
 #define SB_RESET_ENUM(name, word) SB_RESET_##name,
 	SB_RESETS(SB_RESET_ENUM)
 #undef SB_RESET_ENUM
-	SB_RESET_COUNT
+		SB_RESET_COUNT
 };
 
 const char *sb_reset_word(enum sb_reset_reason reason);
@@ -110,7 +111,8 @@ const char *sb_reset_word(enum sb_reset_reason reason);
 void sb_welcome_encode(struct sb_text *text, const struct sb_welcome *welcome);
 void sb_live_encode(struct sb_text *text, const struct sb_cursor *cursor);
 void sb_acked_encode(struct sb_text *text, const struct sb_cursor *cursor);
-void sb_reset_encode(struct sb_text *text, const struct sb_cursor *cursor, enum sb_reset_reason reason);
+void sb_reset_encode(struct sb_text *text, const struct sb_cursor *cursor,
+		     enum sb_reset_reason reason);
 void sb_goodbye_encode(struct sb_text *text, enum sb_reason reason, uint32_t reconnect_after_ms);
 void sb_error_encode(struct sb_text *text, enum sb_reason code, const char *detail);
 void sb_pong_encode(struct sb_text *text);
@@ -157,13 +159,15 @@ struct sb_server_message {
 		struct sb_booking booking;
 	} event;
 	enum sb_reset_reason reset_reason;
-	char word[64]; /* goodbye: its reason; error: its code; as sent, for a newer server may have more */
-	uint32_t reconnect_after_ms;    /* goodbye */
+	char word[64]; /* goodbye: its reason; error: its code; as sent, for a newer server may have
+			  more */
+	uint32_t reconnect_after_ms;	/* goodbye */
 	char detail[SB_DETAIL_MAX + 1]; /* error */
-	void *root;                     /* what the strings live in; jansson's */
+	void *root;			/* what the strings live in; jansson's */
 };
 
-/* 0; -EPROTO with *ret_refusal; or -ENOMEM. After 0, sb_server_message_fini() frees what the strings live in. */
+/* 0; -EPROTO with *ret_refusal; or -ENOMEM. After 0, sb_server_message_fini() frees what the
+ * strings live in. */
 int sb_server_message_decode(const char *bytes, size_t len, struct sb_server_message *ret_message,
 			     struct sb_refusal *ret_refusal);
 /* Accepts NULL and a message that was never filled (all zero). */

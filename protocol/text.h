@@ -24,8 +24,9 @@ struct sb_text {
 };
 
 void sb_text_init(struct sb_text *text);
+/* Frees the memory; the text is empty and usable again. Accepts NULL. */
 void sb_text_fini(struct sb_text *text);
-/* Forgets the contents, keeps the memory. */
+/* Forgets the contents and the failure, keeps the memory. */
 void sb_text_clear(struct sb_text *text);
 bool sb_text_failed(const struct sb_text *text);
 
@@ -34,7 +35,7 @@ void sb_text_append_string(struct sb_text *text, const char *string);
 void sb_text_append_int(struct sb_text *text, int64_t value);
 /* The JSON string of `len` bytes of valid UTF-8, with its quotes. */
 void sb_text_append_json(struct sb_text *text, const char *bytes, size_t len);
-/* An instant as RFC 3339 text in quotes: "2026-11-24T09:00:00Z", with six digits of fraction if `micros`. */
+/* An instant in quotes, spelled as instant.h says: with six digits of fraction if `micros`. */
 void sb_text_append_instant(struct sb_text *text, int64_t unix_us, bool micros);
 
 #endif
