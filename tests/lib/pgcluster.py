@@ -130,11 +130,11 @@ class PgCluster:
 
     @property
     def data(self):
-        return os.path.join(self.folder, "data")
+        return os.path.realpath(os.path.join(self.folder, "data"))  # resolved: PostgreSQL's user may not walk the link
 
     @property
     def log(self):
-        return os.path.join(self.folder, "data", "server.log")
+        return os.path.join(self.data, "server.log")
 
     @property
     def pid(self):
@@ -329,9 +329,10 @@ class PgCluster:
             target = os.path.join(self._elsewhere, "data")
             os.mkdir(target, 0o700)
             self._give(target)
+            link = os.path.join(self.folder, "data")
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.data)
-            os.symlink(target, self.data)
+                os.unlink(link)
+            os.symlink(target, link)
             print(
                 f"pgcluster: user {ROOT_RUNS_AS} cannot get into {self.folder}: the data is in {target}",
                 file=sys.stderr,
@@ -401,7 +402,7 @@ class PgCluster:
         as_owner = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
         leave = [self.folder] if self.temporary else []
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", script, f"{self.bin}/pg_ctl", os.path.realpath(self.data), self.socket_dir, *leave],
+            ["/bin/sh", "-c", script, f"{self.bin}/pg_ctl", self.data, self.socket_dir, *leave],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
             start_new_session=True, **as_owner,
         )  # fmt: skip
