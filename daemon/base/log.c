@@ -48,5 +48,6 @@ void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
 	if (the_log.sink)
 		the_log.sink(the_log.data, level, event, fields);
 	else
-		(void)fprintf(stderr, "level=%s event=\"%s\" %s\n", sb_log_level_word(level), event, fields);
+		(void)fprintf(stderr, "level=%s event=\"%s\" %s\n", sb_log_level_word(level), event,
+			      fields);
 }

@@ -23,7 +23,8 @@ enum sb_log_level {
 };
 
 /* `event` and `fields` are valid during the call only. `fields` is "" or key=value pairs. */
-typedef void sb_log_sink(void *data, enum sb_log_level level, const char *event, const char *fields);
+typedef void sb_log_sink(void *data, enum sb_log_level level, const char *event,
+			 const char *fields);
 
 /* Lines above this level are not made. Default: info. */
 void sb_log_set_level(enum sb_log_level level);

@@ -1,0 +1,46 @@
+/*
+ * One connection to PostgreSQL, used one statement at a time, and its errors
+ * in words. A password is never among them.
+ */
+#ifndef SB_CTL_DATABASE_H
+#define SB_CTL_DATABASE_H
+
+#include "daemon/ctl/ctl.h"
+#include <libpq-fe.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A timestamptz as RFC 3339 text in UTC, in SQL; NULL stays NULL. */
+#define SB_SQL_INSTANT(value)                                                                      \
+	"to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+
+/*
+ * Connects to what --database or SLOTBELL_DATABASE_URL names, with an empty
+ * search_path, UTC, UTF-8. The caller's, for PQfinish(). NULL: said why, and
+ * ctl->status has which kind of failure it is.
+ */
+PGconn *sb_database_open(struct sb_ctl *ctl);
+
+/* Connects a lost connection again, in the same way; says nothing. False: not now. */
+bool sb_database_reopen(PGconn *database);
+
+/*
+ * Runs one statement with `count` text parameters (NULL is SQL's NULL) in a
+ * transaction of its own. The result is the caller's, for PQclear(). NULL:
+ * said why.
+ */
+PGresult *sb_database_query(PGconn *database, const char *sql, int count,
+			    const char *const *values);
+
+/* Says what went wrong with `result`, or with the connection if that has no words. `file`: the
+ * name of the file that was run, `sql` its text, or both NULL. */
+void sb_database_complain(PGconn *database, const PGresult *result, const char *file,
+			  const char *sql);
+
+/* A value of a row; NULL for SQL's NULL. Lives as long as the result. */
+const char *sb_database_value(const PGresult *result, int row, int column);
+
+/* bytea in PostgreSQL's hex form, for a text parameter; `text` has 2 * size + 3 bytes. */
+void sb_database_bytea(char *text, const uint8_t *bytes, size_t size);
+
+#endif

@@ -1,0 +1,446 @@
+/*
+ * slotbellctl device …: which plug-ins may come in, and their tokens.
+ *
+ * A token is made here and shown once. What goes to the database is a salt and
+ * a hash; the secret never leaves this process but on standard output.
+ */
+#include "daemon/ctl/ctl.h"
+#include "daemon/ctl/database.h"
+#include "daemon/ctl/output.h"
+#include "daemon/ctl/when.h"
+#include "protocol/token.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPTION_LABEL = 1, OPTION_EXPIRES };
+
+/* A new secret, and what the database keeps of it, as text parameters. */
+struct secret {
+	struct sb_token token; /* its device_id is the caller's to fill in */
+	char salt[2 * SB_TOKEN_SALT_BYTES + 3];
+	char hash[2 * SB_TOKEN_HASH_BYTES + 3];
+};
+
+static bool secret_new(struct secret *secret)
+{
+	uint8_t proof[SB_TOKEN_PROOF_BYTES];
+	uint8_t salt[SB_TOKEN_SALT_BYTES], hash[SB_TOKEN_HASH_BYTES];
+	int error = sb_token_secret_new(secret->token.secret);
+
+	if (error == 0) {
+		sb_token_proof(&secret->token, proof);
+		error = sb_token_hash_new(proof, salt, hash);
+		explicit_bzero(proof, sizeof(proof));
+	}
+	if (error != 0) {
+		sb_ctl_fail("the system gives no randomness for a token: %s", strerror(-error));
+		return false;
+	}
+	sb_database_bytea(secret->salt, salt, sizeof(salt));
+	sb_database_bytea(secret->hash, hash, sizeof(hash));
+	return true;
+}
+
+/* Prints the token of a device that is in the database already, and forgets it. */
+static enum sb_exit hand_out(const struct sb_ctl *ctl, struct sb_token *token, const char *mailbox,
+			     const char *expires_at)
+{
+	char text[SB_TOKEN_MAX + 1];
+	int64_t id = token->device_id;
+
+	sb_token_format(token, text);
+	sb_token_wipe(token);
+	if (ctl->json)
+		sb_print_json(json_pack("{s:I, s:s, s:s, s:s?}", "device", (json_int_t)id,
+					"mailbox", mailbox, "token", text, "expires_at",
+					expires_at));
+	else
+		puts(text);
+	explicit_bzero(text, sizeof(text));
+	if (fflush(stdout) == 0)
+		return SB_EXIT_DONE;
+	return sb_ctl_fail("the token could not be written (%s) and is lost.\n"
+			   "  Device %" PRId64 " is there: `slotbellctl device rotate %" PRId64
+			   "` gives it another",
+			   strerror(errno), id, id);
+}
+
+static bool read_expires(struct sb_ctl *ctl, struct sb_expiry *expiry)
+{
+	if (sb_expiry_parse(optarg, expiry))
+		return true;
+	sb_ctl_usage(ctl,
+		     "--expires %s: say never, 90d, 12h, or a time as in RFC 3339 like"
+		     " 2027-01-31T00:00:00Z",
+		     optarg);
+	return false;
+}
+
+/*
+ * The instant that `expiry` means, by the database's clock, as text that the
+ * caller frees; NULL is never. False: said why, which a time in the past is.
+ */
+static bool resolve_expiry(PGconn *database, const struct sb_expiry *expiry, char **ret_instant)
+{
+	const char *const values[] = {expiry->instant, *expiry->interval ? expiry->interval : NULL};
+	PGresult *result = sb_database_query(
+		database,
+		"SELECT " SB_SQL_INSTANT("t") ", t <= now() FROM (SELECT"
+		" coalesce($1::timestamptz, now() + $2::interval)) AS expiry(t)",
+		2, values);
+	const char *instant = result ? sb_database_value(result, 0, 0) : NULL;
+	bool good = result && (!instant || *PQgetvalue(result, 0, 1) == 'f');
+
+	*ret_instant = NULL;
+	if (result && !good)
+		sb_ctl_fail("--expires: %s has passed already", instant);
+	if (good && instant) {
+		*ret_instant = strdup(instant);
+		sb_need(*ret_instant);
+	}
+	PQclear(result);
+	return good;
+}
+
+static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mailbox,
+			  const char *label, const struct sb_expiry *expiry)
+{
+	struct secret secret;
+	char *expires_at = NULL;
+	PGresult *result = NULL;
+	enum sb_exit status = SB_EXIT_FAILED;
+
+	if (!resolve_expiry(database, expiry, &expires_at) || !secret_new(&secret))
+		goto out;
+	result = sb_database_query(database,
+				   "SELECT slotbell.enrol(mailbox => $1::text, label => $2::text,"
+				   " expires_at => $3::timestamptz, salt => $4::bytea,"
+				   " hash => $5::bytea), lower($1::text)",
+				   5,
+				   (const char *const[]){mailbox, label, expires_at, secret.salt,
+							 secret.hash});
+	if (!result)
+		goto out;
+	secret.token.device_id = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	sb_ctl_say("device %" PRId64 " for %s; its token is shown this once",
+		   secret.token.device_id, PQgetvalue(result, 0, 1));
+	status = hand_out(ctl, &secret.token, PQgetvalue(result, 0, 1), expires_at);
+out:
+	sb_token_wipe(&secret.token);
+	PQclear(result);
+	free(expires_at);
+	return status;
+}
+
+static enum sb_exit run_enrol(struct sb_ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"label", required_argument, NULL, OPTION_LABEL},
+		{"expires", required_argument, NULL, OPTION_EXPIRES},
+		SB_CTL_OPTIONS,
+	};
+	struct sb_expiry expiry = {NULL, ""};
+	const char *label = "";
+	PGconn *database;
+	enum sb_exit status;
+	int option;
+
+	while ((option = sb_ctl_next(ctl, argc, argv, options)) > SB_CTL_STOP) {
+		if (option == OPTION_LABEL)
+			label = optarg;
+		else if (!read_expires(ctl, &expiry))
+			return ctl->status;
+	}
+	if (option == SB_CTL_STOP || !sb_ctl_arguments_left(ctl, argc, argv, 1))
+		return ctl->status;
+	database = sb_database_open(ctl);
+	if (!database)
+		return ctl->status;
+	status = enrol(ctl, database, argv[optind], label, &expiry);
+	PQfinish(database);
+	return status;
+}
+
+/* ---- list ---- */
+
+/* Columns of this query, by number. The view has seen every epoch: lag is its to say. */
+enum {
+	COLUMN_ID,
+	COLUMN_MAILBOX,
+	COLUMN_LABEL,
+	COLUMN_STATE,
+	COLUMN_LAG,
+	COLUMN_LAST_SEEN,
+	COLUMN_EXPIRES,
+	COLUMNS_SHOWN,
+	COLUMN_ACKED = COLUMNS_SHOWN,
+	COLUMN_HEAD,
+	COLUMN_EPOCH,
+	COLUMN_CREATED,
+	COLUMN_REVOKED,
+};
+
+static const char list_sql[] =
+	"SELECT id, mailbox, label,"
+	" CASE WHEN revoked_at IS NOT NULL THEN 'revoked'"
+	"      WHEN expires_at <= now() THEN 'expired' ELSE 'live' END,"
+	" head - acked, " SB_SQL_INSTANT("last_seen_at") ", " SB_SQL_INSTANT("expires_at")
+	", acked, head, epoch, " SB_SQL_INSTANT("created_at") ", " SB_SQL_INSTANT("revoked_at")
+	" FROM slotbell.devices ORDER BY mailbox, id";
+
+static void print_devices(const PGresult *result)
+{
+	static const char *const titles[COLUMNS_SHOWN] = {
+		"ID", "MAILBOX", "LABEL", "STATE", "LAG", "LAST SEEN", "EXPIRES",
+	};
+	size_t devices = (size_t)PQntuples(result);
+	const char **cells = calloc((devices + 1) * COLUMNS_SHOWN, sizeof(*cells));
+
+	sb_need(cells);
+	for (int column = 0; column < COLUMNS_SHOWN; column++) {
+		cells[column] = titles[column];
+		for (size_t i = 0; i < devices; i++) {
+			const char *value = sb_database_value(result, (int)i, column);
+
+			cells[(i + 1) * COLUMNS_SHOWN + (size_t)column] =
+				value && *value ? value : NULL;
+		}
+	}
+	sb_print_table("rlllrll", devices + 1, cells);
+	free(cells);
+}
+
+static void print_device_json(const PGresult *result, int row)
+{
+#define TEXT(column)   sb_database_value(result, row, column)
+#define NUMBER(column) (json_int_t) strtoll(PQgetvalue(result, row, column), NULL, 10)
+	sb_print_json(json_pack(
+		"{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:s?}", "device",
+		NUMBER(COLUMN_ID), "mailbox", TEXT(COLUMN_MAILBOX), "label",
+		PQgetvalue(result, row, COLUMN_LABEL), "state", TEXT(COLUMN_STATE), "acked",
+		NUMBER(COLUMN_ACKED), "head", NUMBER(COLUMN_HEAD), "lag", NUMBER(COLUMN_LAG),
+		"epoch", TEXT(COLUMN_EPOCH), "created_at", TEXT(COLUMN_CREATED), "last_seen_at",
+		TEXT(COLUMN_LAST_SEEN), "expires_at", TEXT(COLUMN_EXPIRES), "revoked_at",
+		TEXT(COLUMN_REVOKED)));
+#undef TEXT
+#undef NUMBER
+}
+
+static enum sb_exit run_list(struct sb_ctl *ctl, int argc, char **argv)
+{
+	PGconn *database;
+	PGresult *result;
+
+	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+		return ctl->status;
+	database = sb_database_open(ctl);
+	if (!database)
+		return ctl->status;
+	result = sb_database_query(database, list_sql, 0, NULL);
+	if (result && ctl->json) {
+		for (int row = 0; row < PQntuples(result); row++)
+			print_device_json(result, row);
+	} else if (result && PQntuples(result) > 0) {
+		print_devices(result);
+	} else if (result) {
+		sb_ctl_say("no device is enrolled yet");
+	}
+	ctl->status = result ? SB_EXIT_DONE : SB_EXIT_FAILED;
+	PQclear(result);
+	PQfinish(database);
+	return ctl->status;
+}
+
+/* ---- rotate and revoke ---- */
+
+static bool read_id(struct sb_ctl *ctl, const char *text)
+{
+	long long id;
+
+	if (sb_ctl_number(text, 1, INT64_MAX, &id))
+		return true;
+	sb_ctl_usage(ctl, "'%s' is not a device's number; `slotbellctl device list` shows them",
+		     text);
+	return false;
+}
+
+/* Without --expires a token ends when the one before it would have ended. */
+static bool keep_expiry(PGconn *database, const char *id, char **ret_instant)
+{
+	PGresult *result = sb_database_query(
+		database,
+		"SELECT " SB_SQL_INSTANT("expires_at")
+		", coalesce(expires_at <= now(), false) FROM slotbell.devices WHERE id = $1",
+		1, (const char *const[]){id});
+	bool good = result != NULL;
+	const char *instant = NULL;
+
+	*ret_instant = NULL;
+	if (result && PQntuples(result) == 1) {
+		instant = sb_database_value(result, 0, 0);
+		good = *PQgetvalue(result, 0, 1) == 'f';
+		if (!good)
+			sb_ctl_fail("the token of device %s expired at %s: say with --expires"
+				    " until when the new one is good, or never",
+				    id, instant);
+	}
+	if (good && instant) {
+		*ret_instant = strdup(instant);
+		sb_need(*ret_instant);
+	}
+	PQclear(result);
+	return good;
+}
+
+/* `expiry` NULL: as it was. */
+static enum sb_exit rotate(struct sb_ctl *ctl, PGconn *database, const char *id,
+			   const struct sb_expiry *expiry)
+{
+	struct secret secret;
+	char *expires_at = NULL;
+	PGresult *result = NULL;
+	enum sb_exit status = SB_EXIT_FAILED;
+	bool resolved = expiry ? resolve_expiry(database, expiry, &expires_at)
+			       : keep_expiry(database, id, &expires_at);
+
+	if (!resolved || !secret_new(&secret))
+		goto out;
+	result = sb_database_query(
+		database,
+		"SELECT slotbell.rotate(device => $1::bigint, salt => $2::bytea, hash => $3::bytea,"
+		" expires_at => $4::timestamptz),"
+		" (SELECT mailbox FROM slotbell.devices WHERE id = $1::bigint)",
+		4, (const char *const[]){id, secret.salt, secret.hash, expires_at});
+	if (!result)
+		goto out;
+	if (*PQgetvalue(result, 0, 0) != 't') {
+		status = sb_ctl_fail("there is no live device %s", id);
+		goto out;
+	}
+	secret.token.device_id = strtoll(id, NULL, 10);
+	sb_ctl_say("device %s has a new token, shown this once; the old one is void", id);
+	status = hand_out(ctl, &secret.token, PQgetvalue(result, 0, 1), expires_at);
+out:
+	sb_token_wipe(&secret.token);
+	PQclear(result);
+	free(expires_at);
+	return status;
+}
+
+static enum sb_exit run_rotate(struct sb_ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"expires", required_argument, NULL, OPTION_EXPIRES},
+		SB_CTL_OPTIONS,
+	};
+	struct sb_expiry expiry;
+	bool has_expiry = false;
+	PGconn *database;
+	int option;
+
+	while ((option = sb_ctl_next(ctl, argc, argv, options)) > SB_CTL_STOP) {
+		if (!read_expires(ctl, &expiry))
+			return ctl->status;
+		has_expiry = true;
+	}
+	if (option == SB_CTL_STOP || !sb_ctl_arguments_left(ctl, argc, argv, 1) ||
+	    !read_id(ctl, argv[optind]))
+		return ctl->status;
+	database = sb_database_open(ctl);
+	if (!database)
+		return ctl->status;
+	ctl->status = rotate(ctl, database, argv[optind], has_expiry ? &expiry : NULL);
+	PQfinish(database);
+	return ctl->status;
+}
+
+static enum sb_exit run_revoke(struct sb_ctl *ctl, int argc, char **argv)
+{
+	PGconn *database;
+	PGresult *result;
+	bool revoked;
+
+	if (!sb_ctl_arguments(ctl, argc, argv, 1) || !read_id(ctl, argv[optind]))
+		return ctl->status;
+	database = sb_database_open(ctl);
+	if (!database)
+		return ctl->status;
+	result = sb_database_query(database, "SELECT slotbell.revoke(device => $1::bigint)", 1,
+				   (const char *const[]){argv[optind]});
+	revoked = result && *PQgetvalue(result, 0, 0) == 't';
+	if (revoked)
+		sb_ctl_say("device %s is revoked", argv[optind]);
+	else if (result)
+		sb_ctl_fail("there is no device %s, or it is revoked already", argv[optind]);
+	if (revoked && ctl->json)
+		sb_print_json(json_pack("{s:I, s:s}", "device",
+					(json_int_t)strtoll(argv[optind], NULL, 10), "state",
+					"revoked"));
+	ctl->status = revoked ? SB_EXIT_DONE : SB_EXIT_FAILED;
+	PQclear(result);
+	PQfinish(database);
+	return ctl->status;
+}
+
+#define EXPIRES_HELP                                                                               \
+	"  --expires T  how long the token is good: never, 90d (days), 12h (hours), or until\n"    \
+	"               a time as in RFC 3339, like 2027-01-31T00:00:00Z\n"
+
+const struct sb_ctl_command sb_command_device_enrol = {
+	.group = "device",
+	.verb = "enrol",
+	.arguments = "MAILBOX [--label L] [--expires T]",
+	.summary = "Lets a plug-in in, and prints its token",
+	.help = "The token is printed alone on standard output, this once: nobody can read it out\n"
+		"of the database again. Bookings ring from now on; earlier ones do not.\n"
+		"  --label L    a name for people: whose computer it is\n" EXPIRES_HELP
+		"               (without it: never)\n"
+		"\n"
+		"Examples:\n"
+		"  slotbellctl device enrol ada@example.com --label 'Ada, laptop' >ada.token\n"
+		"  slotbellctl device enrol ada@example.com --expires 90d --json\n",
+	.run = run_enrol,
+};
+
+const struct sb_ctl_command sb_command_device_list = {
+	.group = "device",
+	.verb = "list",
+	.arguments = "",
+	.summary = "Shows every device, and how far behind it is",
+	.help = "LAG is how many numbers the device's last ack lies behind its mailbox. Times are\n"
+		"in UTC.\n"
+		"\n"
+		"Examples:\n"
+		"  slotbellctl device list\n"
+		"  slotbellctl device list --json | jq 'select(.state == \"live\" and .lag > 100)'\n",
+	.run = run_list,
+};
+
+const struct sb_ctl_command sb_command_device_rotate = {
+	.group = "device",
+	.verb = "rotate",
+	.arguments = "ID [--expires T]",
+	.summary = "Gives a device a new token; the old one is void at once",
+	.help = "The device keeps its place: nothing is lost or repeated, once it has the token.\n"
+	EXPIRES_HELP
+		"               (without it: as long as the old one was)\n"
+		"\n"
+		"Examples:\n"
+		"  slotbellctl device rotate 7 >ada.token\n",
+	.run = run_rotate,
+};
+
+const struct sb_ctl_command sb_command_device_revoke = {
+	.group = "device",
+	.verb = "revoke",
+	.arguments = "ID",
+	.summary = "Shuts a device out, for good",
+	.help = "Its session ends within a second. To let it in again, enrol it anew.\n"
+		"\n"
+		"Examples:\n"
+		"  slotbellctl device revoke 7\n",
+	.run = run_revoke,
+};

@@ -1,0 +1,40 @@
+/*
+ * Bringing a database's schema to this program's version.
+ *
+ * The SQL files of config/sql are in the program itself (embed.cmake puts them
+ * there), so it and what it installs are always of one release.
+ */
+#ifndef SB_CTL_MIGRATE_H
+#define SB_CTL_MIGRATE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One file of config/sql; its number is the version that it brings the schema to. */
+struct sb_schema_file {
+	int version;
+	const char *name;         /* "001_tables", as slotbell.migration records it */
+	const unsigned char *sql; /* UTF-8, terminated */
+};
+
+/* Ascending by version, and never empty. Generated. */
+extern const struct sb_schema_file sb_schema_files[];
+extern const size_t sb_schema_file_count;
+
+struct sb_migrated {
+	int version;   /* the schema's now */
+	size_t first;  /* the files that were applied just now: */
+	size_t count;  /* sb_schema_files[first] and the next ones */
+};
+
+/*
+ * Applies the files that the database has not seen, each in one transaction
+ * with its row in slotbell.migration, under an advisory lock, so that two at
+ * once are safe. What is applied is said as it goes. `may_create`: a database
+ * without the schema gets it; else that is refused, as is a newer schema than
+ * ours. False: said why; files before the one that failed stay applied.
+ */
+bool sb_migrate(PGconn *database, bool may_create, struct sb_migrated *ret_migrated);
+
+#endif

@@ -1,0 +1,144 @@
+/* The log's sink. One line is one write, so lines of several processes do not mix. */
+#include "daemon/ops/log_sink.h"
+#include "protocol/text.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const formats[] = {"auto", "text", "json"};
+
+int sb_log_format_parse(const char *word, enum sb_log_format *ret_format)
+{
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+		if (!strcasecmp(word, formats[i])) {
+			*ret_format = (enum sb_log_format)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *sb_log_format_word(enum sb_log_format format)
+{
+	return formats[format];
+}
+
+int sb_log_level_parse(const char *word, enum sb_log_level *ret_level)
+{
+	for (int i = SB_LOG_ERROR; i <= SB_LOG_DEBUG; i++) {
+		if (!strcasecmp(word, sb_log_level_word((enum sb_log_level)i))) {
+			*ret_level = (enum sb_log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static void write_line(const char *line, int len, size_t size)
+{
+	if (len < 0)
+		return;
+	/* What does not fit is cut; a log that cannot be written must not stop the daemon. */
+	if (write(STDERR_FILENO, line, (size_t)len < size ? (size_t)len : size - 1) < 0)
+		return;
+}
+
+static void stamp(char buffer[40])
+{
+	struct timespec now;
+	struct tm utc;
+	size_t len;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)gmtime_r(&now.tv_sec, &utc);
+	len = strftime(buffer, 40, "%Y-%m-%dT%H:%M:%S", &utc);
+	(void)snprintf(buffer + len, 40 - len, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void text_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
+{
+	char line[1300], at[40];
+
+	(void)data;
+	stamp(at);
+	write_line(line,
+		   snprintf(line, sizeof(line), "time=%s level=%s event=\"%s\"%s%s\n", at,
+			    sb_log_level_word(level), event, *fields ? " " : "", fields),
+		   sizeof(line));
+}
+
+/* journald takes the priority from the line's head (sd-daemon(3)) and has a clock of its own. */
+static void journal_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
+{
+	static const int priorities[] = {3, 4, 5, 6, 7};
+	char line[1300];
+
+	(void)data;
+	write_line(line,
+		   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n", priorities[level], event,
+			    *fields ? " " : "", fields),
+		   sizeof(line));
+}
+
+/* The fields are key=value or key="value with spaces", as sb_log's callers write them. */
+static void append_fields(struct sb_text *text, const char *fields)
+{
+	while (*fields) {
+		size_t key_len = strcspn(fields, "= ");
+		const char *value, *end;
+
+		if (fields[key_len] != '=') {
+			fields += key_len + strspn(fields + key_len, " ");
+			continue;
+		}
+		value = fields + key_len + 1;
+		if (*value == '"') {
+			value++;
+			end = strchrnul(value, '"');
+		} else {
+			end = strchrnul(value, ' ');
+		}
+		sb_text_append_string(text, ",");
+		sb_text_append_json(text, fields, key_len);
+		sb_text_append_string(text, ":");
+		sb_text_append_json(text, value, (size_t)(end - value));
+		fields = *end == '"' ? end + 1 : end;
+		fields += strspn(fields, " ");
+	}
+}
+
+static void json_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
+{
+	struct sb_text text;
+	char at[40];
+
+	(void)data;
+	stamp(at);
+	sb_text_init(&text);
+	sb_text_append_string(&text, "{\"time\":\"");
+	sb_text_append_string(&text, at);
+	sb_text_append_string(&text, "\",\"level\":\"");
+	sb_text_append_string(&text, sb_log_level_word(level));
+	sb_text_append_string(&text, "\",\"event\":");
+	sb_text_append_json(&text, event, strlen(event));
+	append_fields(&text, fields);
+	sb_text_append_string(&text, "}\n");
+	if (!sb_text_failed(&text))
+		write_line(text.data, (int)text.len, text.len + 1);
+	sb_text_fini(&text);
+}
+
+void sb_log_start(enum sb_log_level level, enum sb_log_format format)
+{
+	sb_log_set_level(level);
+	if (format == SB_LOG_FORMAT_JSON)
+		sb_log_set_sink(json_sink, NULL);
+	else if (format == SB_LOG_FORMAT_AUTO && getenv("JOURNAL_STREAM"))
+		sb_log_set_sink(journal_sink, NULL);
+	else
+		sb_log_set_sink(text_sink, NULL);
+}

@@ -1,0 +1,118 @@
+/* The kind "ack": this device has dealt with everything up to there. See kind.h. */
+#include "daemon/core/hub.h"
+#include "daemon/store/kind.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct item {
+	struct sb_pg_item item; /* first */
+	uint64_t session_id;
+	int64_t device_id;
+	struct sb_cursor cursor;
+	size_t failed_count;
+	struct sb_failure failed[];
+};
+
+enum column { ITEM, OUTCOME, ACKED, COLUMNS };
+
+int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_ack *question)
+{
+	struct item *item;
+
+	if (sb_pg_batch_full(sb_pg_queries_batch(queries, SB_PG_KIND_ACK)))
+		return -ENOMEM;
+	item = calloc(1, sizeof(*item) + question->failed_count * sizeof(item->failed[0]));
+	if (!item)
+		return -ENOMEM;
+	item->session_id = question->session_id;
+	item->device_id = question->device_id;
+	item->cursor = question->cursor;
+	item->failed_count = question->failed_count;
+	if (question->failed_count > 0)
+		memcpy(item->failed, question->failed, question->failed_count * sizeof(item->failed[0]));
+	sb_pg_queries_add(queries, SB_PG_KIND_ACK, &item->item);
+	return 0;
+}
+
+static const struct item *of(const struct sb_pg_item *item)
+{
+	return (const struct item *)item;
+}
+
+static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
+		 struct sb_text params[SB_PG_PARAMS_MAX])
+{
+	size_t failures = 0;
+
+	(void)queries;
+	for (size_t i = 0; i < count; i++)
+		failures += of(items[i])->failed_count;
+	sb_pg_array_begin(&params[0], SB_PG_INT8, count);
+	sb_pg_array_begin(&params[1], SB_PG_TEXT, count);
+	sb_pg_array_begin(&params[2], SB_PG_INT8, count);
+	sb_pg_array_begin(&params[3], SB_PG_INT4, failures);
+	sb_pg_array_begin(&params[4], SB_PG_INT8, failures);
+	sb_pg_array_begin(&params[5], SB_PG_TEXT, failures);
+	for (size_t i = 0; i < count; i++) {
+		const struct item *ack = of(items[i]);
+
+		sb_pg_array_int8(&params[0], ack->device_id);
+		sb_pg_array_string(&params[1], ack->cursor.epoch.text);
+		sb_pg_array_int8(&params[2], ack->cursor.seq);
+		for (size_t f = 0; f < ack->failed_count; f++) {
+			sb_pg_array_int4(&params[3], (int32_t)i + 1);
+			sb_pg_array_int8(&params[4], ack->failed[f].seq);
+			sb_pg_array_string(&params[5], sb_failure_word(ack->failed[f].reason));
+		}
+	}
+}
+
+/* One row of an answer; leaves the item unmarked when the row makes no sense. */
+static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item, struct sb_pg_row *row)
+{
+	const char *outcome = sb_pg_row_text(row, OUTCOME);
+	struct sb_ack_saved saved = {.acked = sb_pg_row_int(row, ACKED)};
+
+	if (!outcome || row->bad)
+		return;
+	if (strcmp(outcome, "gone") == 0) {
+		/* No live device: the session's end comes by this recheck, for an ack has no word for it. */
+		(void)sb_pg_queries_recheck(queries, of(item)->device_id);
+		return;
+	}
+	saved.saved = strcmp(outcome, "saved") == 0;
+	if (!saved.saved && strcmp(outcome, "stale") != 0)
+		return;
+	item->answered = true;
+	sb_hub_ack_saved(sb_pg_queries_hub(queries), of(item)->session_id, &saved);
+}
+
+static void answer(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
+		   const PGresult *result)
+{
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct sb_pg_row row = {.result = result, .row = i};
+		int64_t n = sb_pg_row_int(&row, ITEM);
+
+		if (n >= 1 && (uint64_t)n <= count && !items[n - 1]->answered)
+			answer_one(queries, items[n - 1], &row);
+	}
+}
+
+static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
+{
+	sb_hub_ack_failed(sb_pg_queries_hub(queries), of(item)->session_id);
+}
+
+const struct sb_pg_kind_table sb_pg_kind_ack = {
+	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[])",
+	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6)",
+	.param_count = 6,
+	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY,
+			SB_PG_TEXT_ARRAY},
+	.column_count = COLUMNS,
+	.bind = bind,
+	.answer = answer,
+	.fail = fail,
+};

@@ -1,0 +1,110 @@
+/* Four questions in one round trip, each with words for its refusal. See setup.h. */
+#include "daemon/store/setup.h"
+#include "daemon/store/schema_version.h"
+#include "daemon/store/words.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct sb_pg_kind_table *const sb_pg_kind_tables[SB_PG_KIND_COUNT] = {
+	[SB_PG_KIND_AUTHENTICATE] = &sb_pg_kind_authenticate,
+	[SB_PG_KIND_FETCH] = &sb_pg_kind_fetch,
+	[SB_PG_KIND_ACK] = &sb_pg_kind_ack,
+	[SB_PG_KIND_RECONCILE] = &sb_pg_kind_reconcile,
+};
+
+enum step { SERVER, VERSION, RIGHTS, PREPARES };
+
+static int send_text(PGconn *conn, const char *sql)
+{
+	return PQsendQueryParams(conn, sql, 0, NULL, NULL, NULL, NULL, 0) == 1 ? 0 : -EIO;
+}
+
+/* Session settings come along: what a role or a database may have set is not for us. */
+static int send_server(PGconn *conn, const struct sb_pg_config *config)
+{
+	char sql[768];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), pg_backend_pid(), "
+		       "set_config('lock_timeout', '%" PRIu32 "', false), "
+		       "set_config('statement_timeout', '%" PRIu32 "', false), "
+		       "set_config('default_transaction_isolation', 'read committed', false), "
+		       "set_config('jit', 'off', false), "
+		       "(SELECT count(set_config(name, '0', false)) FROM pg_settings "
+		       "WHERE name = 'idle_session_timeout')",
+		       config->lock_timeout_ms, config->statement_timeout_ms);
+	return send_text(conn, sql);
+}
+
+static int send_rights(PGconn *conn)
+{
+	char sql[768];
+	int len = snprintf(sql, sizeof(sql), "SELECT bool_and(may IS NOT NULL), bool_and(may) FROM (VALUES ");
+
+	for (int kind = 0; kind < SB_PG_KIND_COUNT; kind++)
+		len += snprintf(sql + len, sizeof(sql) - (size_t)len,
+				"%s(has_function_privilege(to_regprocedure('%s'), 'EXECUTE'))", kind ? ", " : "",
+				sb_pg_kind_tables[kind]->signature);
+	(void)snprintf(sql + len, sizeof(sql) - (size_t)len, ") AS rights (may)");
+	return send_text(conn, sql);
+}
+
+int sb_pg_setup_send(struct sb_pg_setup *setup, PGconn *conn, const struct sb_pg_config *config)
+{
+	*setup = (struct sb_pg_setup){0};
+	if (PQenterPipelineMode(conn) != 1 || send_server(conn, config) < 0 ||
+	    send_text(conn, "SELECT slotbell.schema_version()") < 0 || send_rights(conn) < 0)
+		return -EIO;
+	for (enum sb_pg_kind kind = 0; kind < SB_PG_KIND_COUNT; kind++) {
+		const struct sb_pg_kind_table *table = sb_pg_kind_tables[kind];
+
+		if (PQsendPrepare(conn, sb_pg_kind_word(kind), table->sql, table->param_count, table->param_types) != 1)
+			return -EIO;
+	}
+	return PQpipelineSync(conn) == 1 ? 0 : -EIO;
+}
+
+static void judge_server(struct sb_pg_setup *setup, const PGresult *result)
+{
+	if (PQgetvalue(result, 0, 0)[0] == 't')
+		(void)snprintf(setup->problem, sizeof(setup->problem), "%s", SB_PG_WORDS_STANDBY);
+	else if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
+		(void)snprintf(setup->problem, sizeof(setup->problem), "%s", SB_PG_WORDS_READ_ONLY);
+	setup->backend_pid = atoi(PQgetvalue(result, 0, 2));
+}
+
+static void judge_rights(struct sb_pg_setup *setup, const PGconn *conn, const PGresult *result)
+{
+	if (PQgetvalue(result, 0, 0)[0] != 't')
+		(void)snprintf(setup->problem, sizeof(setup->problem),
+			       "the schema slotbell in database \"%s\" lacks functions that its version should have; "
+			       "run slotbellctl db upgrade",
+			       PQdb(conn));
+	else if (PQgetvalue(result, 0, 1)[0] != 't')
+		(void)snprintf(setup->problem, sizeof(setup->problem),
+			       "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"", PQuser(conn),
+			       PQuser(conn));
+}
+
+void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGresult *result)
+{
+	int step = setup->step++;
+
+	if (setup->problem[0])
+		return; /* the first one is the reason for the rest */
+	if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
+		sb_pg_words(setup->problem, sizeof(setup->problem), conn, result);
+		return;
+	}
+	if (step >= PREPARES || PQntuples(result) != 1)
+		return;
+	if (step == SERVER)
+		judge_server(setup, result);
+	else if (step == VERSION && atoi(PQgetvalue(result, 0, 0)) != SB_SCHEMA_VERSION)
+		sb_pg_words_version(setup->problem, sizeof(setup->problem), atoi(PQgetvalue(result, 0, 0)));
+	else if (step == RIGHTS)
+		judge_rights(setup, conn, result);
+}

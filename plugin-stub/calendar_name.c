@@ -1,0 +1,58 @@
+/* From uid to file name: for calendar. A uid is whatever the booking backend likes, so nothing of it is trusted. */
+#include "plugin-stub/calendar_name.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SUFFIX     ".ics"
+#define SUFFIX_LEN (sizeof(SUFFIX) - 1)
+#define HASH_BYTES 32
+#define HEAD_MAX   (SB_CALENDAR_NAME_MAX - SUFFIX_LEN - 1 - 2 * HASH_BYTES)
+
+static bool stays(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+	       c == '-' || c == '=' || c == '@';
+}
+
+/* Encodes as much of `uid` as fits in `max` bytes, whole %XX only. Whether that was all of it. */
+static bool encode(const char *uid, size_t max, char *to)
+{
+	size_t len = 0;
+
+	for (; *uid; uid++) {
+		unsigned char c = (unsigned char)*uid;
+		size_t need = stays(c) ? 1 : 3;
+
+		if (len + need > max)
+			break;
+		if (need == 1)
+			to[len] = *uid;
+		else
+			sprintf(to + len, "%%%02X", c);
+		len += need;
+	}
+	to[len] = '\0';
+	return !*uid;
+}
+
+int sb_calendar_name(const char *uid, char ret_name[SB_CALENDAR_NAME_MAX + 1])
+{
+	unsigned char hash[HASH_BYTES];
+	char *to;
+
+	if (!encode(uid, SB_CALENDAR_NAME_MAX - SUFFIX_LEN, ret_name)) {
+		if (!EVP_Digest(uid, strlen(uid), hash, NULL, EVP_sha256(), NULL))
+			return -ENOMEM;
+		encode(uid, HEAD_MAX, ret_name);
+		to = ret_name + strlen(ret_name);
+		*to++ = '~';
+		for (size_t i = 0; i < HASH_BYTES; i++)
+			to += sprintf(to, "%02x", hash[i]);
+	}
+	memcpy(ret_name + strlen(ret_name), SUFFIX, SUFFIX_LEN + 1);
+	return 0;
+}

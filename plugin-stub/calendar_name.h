@@ -1,0 +1,19 @@
+/* The name of the file that a booking's appointment lies in. */
+#ifndef SB_PLUGIN_CALENDAR_NAME_H
+#define SB_PLUGIN_CALENDAR_NAME_H
+
+#define SB_CALENDAR_NAME_MAX 200 /* bytes, ".ics" included, terminator not */
+
+/*
+ * Writes the file name for `uid` (not empty) and a terminator.
+ *
+ * Letters, digits, '_', '-', '=' and '@' stay, every other byte becomes %XX:
+ * so no name leaves its folder, hides, or is one of our temporary files, and
+ * two uids never share a name. What is too long then becomes its beginning,
+ * '~' and its SHA-256.
+ *
+ * 0, or -ENOMEM.
+ */
+int sb_calendar_name(const char *uid, char ret_name[SB_CALENDAR_NAME_MAX + 1]);
+
+#endif

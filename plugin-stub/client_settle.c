@@ -1,0 +1,238 @@
+/*
+ * The client's order of work: appointment, state, ack. Bookings come from
+ * client_session.c as they arrive; the turn's end settles them together.
+ * Never acks what is not on the disk.
+ */
+#include "plugin-stub/client_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void disk_trouble(struct sb_client *client, const char *what, int err)
+{
+	sb_client_trouble(client, "%s: %s; the bookings are not acked and will come again", what,
+			  strerror(-err));
+	client->disk_trouble = true;
+	sb_client_close(client, sb_reason_close_code(SB_REASON_GOING_AWAY));
+}
+
+void sb_client_forget_pending(struct sb_client *client)
+{
+	for (size_t i = 0; i < client->pending_count; i++) {
+		sb_server_message_fini(&client->pending[i].message);
+		free(client->pending[i].file);
+	}
+	client->pending_count = 0;
+}
+
+void sb_client_take_booking(struct sb_client *client, struct sb_server_message *message)
+{
+	struct sb_client_pending *pending;
+	enum sb_written written;
+	char file[PATH_MAX];
+	int err;
+
+	/* One ack has one epoch, and so has one batch. */
+	if (client->pending_count == SB_CLIENT_BATCH_MAX ||
+	    (client->pending_count > 0 &&
+	     !sb_epoch_equal(&client->pending[0].message.cursor.epoch, &message->cursor.epoch))) {
+		sb_client_settle(client);
+		if (client->ack_due)
+			sb_client_ack(client);
+	}
+	if (client->state != SB_CLIENT_IN_SESSION)
+		return;
+	err = client->ops->write(client->world, message, &written, file);
+	if (err) {
+		/* The ones before it are fine: theirs is the last ack of this connection. */
+		sb_client_settle(client);
+		if (client->ack_due)
+			sb_client_ack(client);
+		disk_trouble(client, "Cannot write the appointment", err);
+		return;
+	}
+	pending = &client->pending[client->pending_count++];
+	pending->message = *message;
+	pending->written = written;
+	pending->file = strdup(file);
+	memset(message, 0, sizeof(*message));
+}
+
+/* A newer report of the same event replaces the older one. */
+static bool add_failure(struct sb_progress *progress, const struct sb_cursor *cursor,
+			enum sb_failure_reason reason)
+{
+	struct sb_pending_failure *failure = NULL;
+
+	for (size_t i = 0; i < progress->failed_count && !failure; i++) {
+		struct sb_pending_failure *f = &progress->failed[i];
+
+		if (f->cursor.seq == cursor->seq && sb_epoch_equal(&f->cursor.epoch, &cursor->epoch))
+			failure = f;
+	}
+	if (!failure) {
+		if (progress->failed_count == SB_FAILED_MAX)
+			return false;
+		failure = &progress->failed[progress->failed_count++];
+	}
+	failure->cursor = *cursor;
+	failure->reason = reason;
+	failure->sent = false;
+	return true;
+}
+
+/* Failures of an epoch that acks no longer name. */
+static void forget_other_epochs(struct sb_client *client, struct sb_progress *progress,
+				const struct sb_epoch *epoch)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < progress->failed_count; i++) {
+		if (sb_epoch_equal(&progress->failed[i].cursor.epoch, epoch))
+			progress->failed[kept++] = progress->failed[i];
+		else if (!progress->failed[i].sent)
+			sb_client_trouble(client, "The failure of event %lld cannot be reported any more: "
+						  "its epoch is over",
+					  (long long)progress->failed[i].cursor.seq);
+	}
+	progress->failed_count = kept;
+}
+
+static bool is_behind(const struct sb_progress *progress, const struct sb_cursor *cursor)
+{
+	return !progress->has_cursor || !sb_epoch_equal(&progress->cursor.epoch, &cursor->epoch) ||
+	       progress->cursor.seq < cursor->seq;
+}
+
+static bool advance(struct sb_client *client, struct sb_progress *progress)
+{
+	for (size_t i = 0; i < client->pending_count; i++) {
+		const struct sb_client_pending *pending = &client->pending[i];
+		const struct sb_cursor *cursor = &pending->message.cursor;
+
+		if (is_behind(progress, cursor)) {
+			forget_other_epochs(client, progress, &cursor->epoch);
+			progress->cursor = *cursor;
+			progress->has_cursor = true;
+		}
+		if (pending->written == SB_UNSUPPORTED &&
+		    !add_failure(progress, cursor, SB_FAILURE_UNSUPPORTED))
+			return false;
+	}
+	return true;
+}
+
+static void tell_pending(struct sb_client *client)
+{
+	for (size_t i = 0; i < client->pending_count; i++) {
+		const struct sb_client_pending *pending = &client->pending[i];
+		struct sb_news news = {.message = &pending->message};
+
+		if (pending->written == SB_UNSUPPORTED) {
+			news.kind = SB_NEWS_FAILED;
+			news.failure = SB_FAILURE_UNSUPPORTED;
+			news.words = "this booking cannot be written as an appointment";
+		} else {
+			news.kind = SB_NEWS_WRITTEN;
+			news.repeat = pending->written == SB_REPEAT;
+			news.file = pending->file ? pending->file : "";
+		}
+		sb_client_tell(client, &news);
+	}
+}
+
+/* The batch is on the disk, or it is not to be acked. */
+static int put_on_disk(struct sb_client *client, const struct sb_progress *progress)
+{
+	int err = 0;
+
+	if (client->pending_count > 0) {
+		err = client->ops->sync(client->world);
+		if (err) {
+			disk_trouble(client, "Cannot flush the calendar", err);
+			return err;
+		}
+	}
+	err = client->ops->save(client->world, progress);
+	if (err)
+		disk_trouble(client, "Cannot save the state", err);
+	return err;
+}
+
+void sb_client_settle(struct sb_client *client)
+{
+	struct sb_progress next;
+
+	if (client->pending_count == 0 && !client->progress_dirty)
+		return;
+	next = client->progress;
+	if (!advance(client, &next)) {
+		sb_client_trouble(client, "The server has not confirmed %d reported failures; coming back",
+				  SB_FAILED_MAX);
+		sb_client_close(client, sb_reason_close_code(SB_REASON_GOING_AWAY));
+	} else if (!put_on_disk(client, &next)) {
+		client->progress = next;
+		client->progress_dirty = false;
+		if (client->pending_count > 0) {
+			client->ack_due = true;
+			client->disk_failures = 0;
+			tell_pending(client);
+		}
+	}
+	sb_client_forget_pending(client);
+}
+
+/* Marks them sent. */
+static void collect_failures(struct sb_progress *progress, struct sb_ack *ack)
+{
+	for (size_t i = 0; i < progress->failed_count; i++) {
+		struct sb_pending_failure *failure = &progress->failed[i];
+
+		if (failure->sent || !sb_epoch_equal(&failure->cursor.epoch, &progress->cursor.epoch))
+			continue;
+		ack->failed[ack->failed_count].seq = failure->cursor.seq;
+		ack->failed[ack->failed_count].reason = failure->reason;
+		ack->failed_count++;
+		failure->sent = true;
+	}
+}
+
+void sb_client_ack(struct sb_client *client)
+{
+	struct sb_client_message message = {.type = SB_CLIENT_ACK};
+	struct sb_text text;
+
+	client->ack_due = false;
+	message.ack.cursor = client->progress.cursor;
+	collect_failures(&client->progress, &message.ack);
+	sb_text_init(&text);
+	sb_client_message_encode(&text, &message);
+	if (sb_text_failed(&text)) {
+		sb_client_drop(client);
+	} else {
+		client->ops->send(client->world, text.data, text.len);
+		client->ack_sent = client->progress.cursor;
+		client->ack_open = true;
+	}
+	sb_text_fini(&text);
+}
+
+void sb_client_confirm(struct sb_client *client, const struct sb_cursor *cursor)
+{
+	struct sb_progress *progress = &client->progress;
+	size_t kept = 0;
+
+	if (client->ack_open && sb_epoch_equal(&cursor->epoch, &client->ack_sent.epoch) &&
+	    cursor->seq >= client->ack_sent.seq)
+		client->ack_open = false;
+	for (size_t i = 0; i < progress->failed_count; i++) {
+		const struct sb_pending_failure *failure = &progress->failed[i];
+
+		if (!failure->sent || failure->cursor.seq > cursor->seq ||
+		    !sb_epoch_equal(&failure->cursor.epoch, &cursor->epoch))
+			progress->failed[kept++] = *failure;
+	}
+	if (kept < progress->failed_count)
+		client->progress_dirty = true;
+	progress->failed_count = kept;
+}

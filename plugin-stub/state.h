@@ -1,0 +1,57 @@
+/*
+ * What the plug-in must still know after a crash: how far it came, and which
+ * failures the server has not confirmed.
+ *
+ * One JSON file, replaced as a whole:
+ *
+ *     {"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}]}
+ *
+ * Losing it is harmless: the server's own cursor serves then, and what comes
+ * twice is recognised by uid and version.
+ */
+#ifndef SB_PLUGIN_STATE_H
+#define SB_PLUGIN_STATE_H
+
+#include "protocol/cursor.h"
+#include "protocol/limits.h"
+#include "protocol/message.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One event that could not be written as an appointment. */
+struct sb_pending_failure {
+	struct sb_cursor cursor; /* the event's own */
+	enum sb_failure_reason reason;
+	bool sent; /* in this session; never saved */
+};
+
+struct sb_progress {
+	bool has_cursor;
+	struct sb_cursor cursor;
+	size_t failed_count;
+	struct sb_pending_failure failed[SB_FAILED_MAX];
+};
+
+struct sb_state; /* an open, locked state file */
+
+/*
+ * Opens the state at `path` and locks it (a file `path`.lock beside it) against
+ * a second process; borrows `path` until return.
+ *
+ * 0; -EWOULDBLOCK when another process has it; or another negative errno.
+ * The file itself need not be there, its folder must.
+ */
+int sb_state_open(const char *path, struct sb_state **ret_state);
+
+enum sb_state_found { SB_STATE_READ, SB_STATE_MISSING, SB_STATE_CORRUPT };
+
+/* Fills *ret_progress; empty unless READ. Negative errno only when the disk would not read. */
+int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress, enum sb_state_found *ret_found);
+
+/* On the disk, folder entry included, when this returns 0; negative errno else, and the old state stays. */
+int sb_state_save(struct sb_state *state, const struct sb_progress *progress);
+
+/* Unlocks and frees. Accepts NULL. */
+void sb_state_close(struct sb_state *state);
+
+#endif

@@ -1,0 +1,17 @@
+/* Whom we trust: one SSL_CTX for one server. */
+#ifndef SB_PLUGIN_TLS_H
+#define SB_PLUGIN_TLS_H
+
+#include <openssl/ssl.h>
+
+/*
+ * A client context that accepts certificates of `host` only (a DNS name, or an
+ * IPv4 or IPv6 literal), TLS 1.2 or newer, signed by a CA of the file `ca`, or
+ * by one of the system's when that is NULL. Borrows both until return.
+ *
+ * 0; -ENOENT when `ca` cannot be read as PEM certificates; -ENOMEM. The caller
+ * frees *ret_ctx with SSL_CTX_free().
+ */
+int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx);
+
+#endif

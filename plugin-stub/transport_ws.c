@@ -1,0 +1,508 @@
+/*
+ * The websocket, by libwebsockets' client on our libuv loop. Turns its
+ * callbacks into the handler's three; knows nothing of what messages say.
+ *
+ * libwebsockets may call back from inside lws_client_connect_via_info(), and
+ * must not be asked to close a connection from inside one of its callbacks. So
+ * ends go through a timer of ours: `later` fires in the next turn of the loop.
+ */
+#include "plugin-stub/transport.h"
+
+#include "plugin-stub/tls.h"
+#include <errno.h>
+#include <libwebsockets.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOSE_MS     2000 /* for the peer to answer our close */
+#define RX_BYTES     16384
+#define NORMAL_CLOSE 1000
+#define NO_CLOSE     1006 /* RFC 6455 section 7.1.5: the connection just vanished */
+#define TOO_BIG      1009
+#define WORDS_MAX    200
+
+struct outgoing {
+	struct outgoing *next;
+	size_t len;
+	unsigned char bytes[]; /* LWS_PRE of room for libwebsockets, then the message */
+};
+
+enum ws_state {
+	WS_IDLE,
+	WS_CONNECTING,
+	WS_OPEN,
+	WS_CLOSING, /* close was asked for: a close frame follows what is queued */
+	WS_FALLING, /* drop was asked for: `later` cuts it */
+	WS_GONE,    /* no wsi any more; `later` tells on_gone */
+};
+
+struct ws {
+	struct sb_transport transport; /* first */
+	struct sb_transport_options options;
+	struct sb_transport_handler handler;
+	uv_loop_t *loop;
+	uv_timer_t later;
+	struct lws_context *context;
+	SSL_CTX *ssl_ctx;
+	struct lws *wsi; /* NULL: none */
+	enum ws_state state;
+	bool freeing;
+	int close_code; /* what we close with */
+	bool close_sent;
+	struct outgoing *first, **last;
+	char *in; /* the message that is arriving */
+	size_t in_len, in_size;
+	char *header; /* "Bearer TOKEN", or NULL */
+	/* How it ended. */
+	struct sb_gone gone;
+	char words[WORDS_MAX];
+};
+
+static struct ws *ws_of(struct sb_transport *transport)
+{
+	return (struct ws *)transport;
+}
+
+/* ---- ends ---- */
+
+static void on_later(uv_timer_t *timer);
+
+static void forget_messages(struct ws *ws)
+{
+	while (ws->first) {
+		struct outgoing *out = ws->first;
+
+		ws->first = out->next;
+		free(out);
+	}
+	ws->last = &ws->first;
+	free(ws->in);
+	ws->in = NULL;
+	ws->in_len = ws->in_size = 0;
+}
+
+/* Words for a person: what libwebsockets or the peer said, as one printable line. */
+static void set_words(struct ws *ws, const char *text, size_t len)
+{
+	size_t n = len < WORDS_MAX - 1 ? len : WORDS_MAX - 1;
+
+	memcpy(ws->words, text, n);
+	ws->words[n] = '\0';
+	for (char *c = ws->words; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+	}
+}
+
+static void set_end(struct ws *ws, int code, const char *words)
+{
+	if (ws->gone.code != 0)
+		return; /* the first cause is the one to tell */
+	ws->gone.code = code;
+	if (!ws->words[0])
+		set_words(ws, words, strlen(words));
+}
+
+/* The wsi is no more, whichever callback said so first. */
+static void connection_is_gone(struct ws *ws)
+{
+	if (ws->state == WS_IDLE || ws->state == WS_GONE)
+		return;
+	ws->wsi = NULL;
+	if (ws->close_sent)
+		set_end(ws, ws->close_code, "closed by us");
+	set_end(ws, NO_CLOSE, "the connection was lost");
+	ws->state = WS_GONE;
+	if (!ws->freeing)
+		uv_timer_start(&ws->later, on_later, 0, 0);
+}
+
+static void tell_gone(struct ws *ws)
+{
+	struct sb_gone gone = ws->gone;
+	char words[WORDS_MAX];
+
+	forget_messages(ws);
+	ws->state = WS_IDLE;
+	memcpy(words, ws->words, sizeof(words));
+	gone.words = words; /* the handler may connect anew */
+	ws->handler.on_gone(ws->handler.data, &gone);
+}
+
+static void on_later(uv_timer_t *timer)
+{
+	struct ws *ws = timer->data;
+
+	switch (ws->state) {
+	case WS_GONE:
+		tell_gone(ws);
+		break;
+	case WS_CLOSING: /* the peer does not answer our close */
+	case WS_FALLING:
+		if (ws->wsi)
+			lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, LWS_TO_KILL_SYNC);
+		/* That calls back; if it did not, the connection is none of ours any more. */
+		connection_is_gone(ws);
+		break;
+	case WS_IDLE:
+	case WS_CONNECTING:
+	case WS_OPEN:
+		break;
+	}
+}
+
+static void ws_drop(struct sb_transport *transport)
+{
+	struct ws *ws = ws_of(transport);
+
+	if (ws->state == WS_IDLE || ws->state == WS_GONE)
+		return;
+	set_end(ws, NO_CLOSE, "let go by us");
+	ws->state = WS_FALLING;
+	uv_timer_start(&ws->later, on_later, 0, 0);
+}
+
+static void ws_close(struct sb_transport *transport, int code)
+{
+	struct ws *ws = ws_of(transport);
+
+	if (ws->state == WS_CONNECTING) {
+		ws_drop(transport);
+	} else if (ws->state == WS_OPEN) {
+		ws->state = WS_CLOSING;
+		ws->close_code = code;
+		lws_callback_on_writable(ws->wsi);
+		uv_timer_start(&ws->later, on_later, CLOSE_MS, 0);
+	}
+}
+
+/* ---- out ---- */
+
+static void ws_send(struct sb_transport *transport, const char *bytes, size_t len)
+{
+	struct ws *ws = ws_of(transport);
+	struct outgoing *out;
+
+	if (ws->state != WS_OPEN)
+		return;
+	out = malloc(sizeof(*out) + LWS_PRE + len);
+	if (!out) {
+		ws_drop(transport);
+		return;
+	}
+	out->next = NULL;
+	out->len = len;
+	memcpy(out->bytes + LWS_PRE, bytes, len);
+	*ws->last = out;
+	ws->last = &out->next;
+	lws_callback_on_writable(ws->wsi);
+}
+
+/* One message for each time the socket can be written; the close after the last. Not 0: close. */
+static int on_writable(struct ws *ws)
+{
+	struct outgoing *out = ws->first;
+	int n;
+
+	if (out) {
+		n = lws_write(ws->wsi, out->bytes + LWS_PRE, out->len, LWS_WRITE_TEXT);
+		ws->first = out->next;
+		if (!ws->first)
+			ws->last = &ws->first;
+		free(out);
+		if (n < 0)
+			return -1;
+	}
+	if (ws->first) {
+		lws_callback_on_writable(ws->wsi);
+		return 0;
+	}
+	if (ws->state != WS_CLOSING || ws->close_sent)
+		return 0;
+	if (out) {
+		lws_callback_on_writable(ws->wsi);
+		return 0;
+	}
+	ws->close_sent = true;
+	lws_close_reason(ws->wsi, (enum lws_close_status)ws->close_code, NULL, 0);
+	return -1;
+}
+
+static int on_append_header(struct ws *ws, unsigned char **p, size_t len)
+{
+	unsigned char *end = *p + len;
+
+	if (!ws->header)
+		return 0;
+	return lws_add_http_header_by_token(ws->wsi, WSI_TOKEN_HTTP_AUTHORIZATION,
+					    (unsigned char *)ws->header, (int)strlen(ws->header), p, end);
+}
+
+/* ---- in ---- */
+
+static bool collect(struct ws *ws, const char *bytes, size_t len)
+{
+	size_t need = ws->in_len + len;
+
+	if (need > ws->in_size) {
+		size_t size = need < 4096 ? 4096 : need * 2;
+		char *in = realloc(ws->in, size);
+
+		if (!in)
+			return false;
+		ws->in = in;
+		ws->in_size = size;
+	}
+	memcpy(ws->in + ws->in_len, bytes, len);
+	ws->in_len = need;
+	return true;
+}
+
+static void on_receive(struct ws *ws, const char *bytes, size_t len)
+{
+	size_t whole;
+
+	if (ws->state != WS_OPEN)
+		return;
+	if (lws_is_first_fragment(ws->wsi))
+		ws->in_len = 0;
+	if (ws->in_len + len > SB_SERVER_MESSAGE_MAX) {
+		ws_close(&ws->transport, TOO_BIG);
+		return;
+	}
+	if (!collect(ws, bytes, len)) {
+		ws_drop(&ws->transport);
+		return;
+	}
+	if (!lws_is_final_fragment(ws->wsi))
+		return;
+	whole = ws->in_len;
+	ws->in_len = 0;
+	ws->handler.on_message(ws->handler.data, ws->in, whole);
+}
+
+static void on_peer_close(struct ws *ws, const unsigned char *payload, size_t len)
+{
+	int code = len >= 2 ? payload[0] << 8 | payload[1] : 1005; /* RFC 6455 section 7.1.5 */
+
+	if (len > 2)
+		set_words(ws, (const char *)payload + 2, len - 2);
+	set_end(ws, code, "");
+}
+
+/* The TLS library knows best why; libwebsockets passes on "connect SSL err". */
+static void on_certificate(struct ws *ws, X509_STORE_CTX *store)
+{
+	char words[WORDS_MAX];
+
+	snprintf(words, sizeof(words), "the server's certificate is refused: %s",
+		 X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+	if (!ws->words[0])
+		set_words(ws, words, strlen(words));
+}
+
+static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text, size_t len)
+{
+	unsigned int status = lws_http_client_http_response(wsi);
+	char words[WORDS_MAX], after[16];
+	unsigned long seconds;
+	char *end;
+
+	if (status != 0 && status != 101) {
+		snprintf(words, sizeof(words), "the upgrade was answered with HTTP %u", status);
+		if (lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0) {
+			seconds = strtoul(after, &end, 10);
+			ws->gone.has_hint = end != after && *end == '\0' && seconds < UINT32_MAX / 1000;
+			ws->gone.hint_ms = ws->gone.has_hint ? (uint32_t)seconds * 1000 : 0;
+		}
+	} else {
+		snprintf(words, sizeof(words), "%.*s", (int)len, text ? text : "");
+	}
+	set_end(ws, NO_CLOSE, words[0] ? words : "the connection could not be made");
+}
+
+static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct lws_context *context = wsi ? lws_get_context(wsi) : NULL;
+	struct ws *ws = context ? lws_context_user(context) : NULL;
+
+	/* An older connection may still say its last words. */
+	if (!ws || !user || (ws->wsi && ws->wsi != wsi))
+		return 0;
+	switch (reason) {
+	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+		return on_append_header(ws, in, len);
+	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
+		if (!len) /* OpenSSL's own verdict, which stands */
+			on_certificate(ws, user);
+		return 0;
+	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		if (ws->state != WS_CONNECTING)
+			return -1;
+		ws->state = WS_OPEN;
+		ws->handler.on_open(ws->handler.data);
+		return 0;
+	case LWS_CALLBACK_CLIENT_RECEIVE:
+		on_receive(ws, in, len);
+		return 0;
+	case LWS_CALLBACK_CLIENT_WRITEABLE:
+		return on_writable(ws);
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		on_peer_close(ws, in, len);
+		return 0;
+	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+		on_connection_error(ws, wsi, in, in ? len : 0);
+		connection_is_gone(ws);
+		return 0;
+	case LWS_CALLBACK_CLIENT_CLOSED:
+	case LWS_CALLBACK_WSI_DESTROY:
+		connection_is_gone(ws);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* ---- beginnings ---- */
+
+static void ws_connect(struct sb_transport *transport)
+{
+	struct ws *ws = ws_of(transport);
+	const struct sb_url *url = &ws->options.url;
+	char host[SB_HOST_MAX + 16];
+	const char *format = strchr(url->host, ':') ? "[%s]:%u" : "%s:%u";
+	struct lws_client_connect_info info = {
+		.context = ws->context,
+		.address = url->host,
+		.port = url->port,
+		/* The name is checked by our own SSL_CTX (tls.c). */
+		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK,
+		.path = url->path,
+		.host = host,
+		.protocol = SB_SUBPROTOCOL,
+		.alpn = "http/1.1",
+		.userdata = ws, /* not NULL: without it lws does not say CLIENT_CLOSED */
+		.pwsi = &ws->wsi,
+	};
+
+	if (ws->state != WS_IDLE)
+		return;
+	if (strchr(format, '['))
+		snprintf(host, sizeof(host), "[%s]:%u", url->host, url->port);
+	else
+		snprintf(host, sizeof(host), "%s:%u", url->host, url->port);
+	memset(&ws->gone, 0, sizeof(ws->gone));
+	ws->words[0] = '\0';
+	ws->close_sent = false;
+	ws->state = WS_CONNECTING;
+	if (!lws_client_connect_via_info(&info)) {
+		set_end(ws, NO_CLOSE, "the connection could not be made");
+		connection_is_gone(ws);
+	}
+}
+
+static void on_later_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void ws_free(struct sb_transport *transport)
+{
+	struct ws *ws = transport ? ws_of(transport) : NULL;
+
+	if (!ws)
+		return;
+	ws->freeing = true;
+	uv_timer_stop(&ws->later);
+	/* On a foreign loop in two steps: the handles must close in between. */
+	if (ws->context) {
+		lws_context_destroy(ws->context);
+		uv_run(ws->loop, UV_RUN_DEFAULT);
+		lws_context_destroy(ws->context);
+	}
+	SSL_CTX_free(ws->ssl_ctx);
+	forget_messages(ws);
+	if (ws->header) {
+		explicit_bzero(ws->header, strlen(ws->header));
+		free(ws->header);
+	}
+	uv_close((uv_handle_t *)&ws->later, on_later_closed);
+	uv_run(ws->loop, UV_RUN_DEFAULT);
+}
+
+static const struct lws_protocols protocols[] = {
+	{.name = SB_SUBPROTOCOL, .callback = on_lws, .rx_buffer_size = RX_BYTES},
+	{.name = NULL},
+};
+
+static int create_context(struct ws *ws)
+{
+	const struct sb_proxy *proxy = &ws->options.proxy;
+	char address[SB_PROXY_AUTH_MAX + SB_HOST_MAX + 16];
+	void *loops[] = {ws->loop};
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN,
+		.protocols = protocols,
+		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+		.foreign_loops = loops,
+		.provided_client_ssl_ctx = ws->ssl_ctx,
+		.user = ws,
+		.gid = (gid_t)-1,
+		.uid = (uid_t)-1,
+	};
+
+	/* libwebsockets would take it for any address; only --proxy chooses a proxy. */
+	unsetenv("http_proxy");
+	if (proxy->host[0]) {
+		snprintf(address, sizeof(address), "%s%s%s", proxy->auth, proxy->auth[0] ? "@" : "",
+			 proxy->host);
+		info.http_proxy_port = proxy->port;
+		snprintf(address, sizeof(address), strchr(proxy->host, ':') ? "%s%s[%s]:%u" : "%s%s%s:%u",
+			 proxy->auth, proxy->auth[0] ? "@" : "", proxy->host, proxy->port);
+		info.http_proxy_address = address;
+	}
+	lws_set_log_level(0, NULL); /* the handler gets words of ours */
+	ws->context = lws_create_context(&info);
+	explicit_bzero(address, sizeof(address));
+	return ws->context ? 0 : -ENOSYS;
+}
+
+static const struct sb_transport_ops ws_ops = {
+	.connect = ws_connect,
+	.send = ws_send,
+	.close = ws_close,
+	.drop = ws_drop,
+	.free = ws_free,
+};
+
+int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *options,
+			const struct sb_transport_handler *handler, struct sb_transport **ret_transport)
+{
+	struct ws *ws = calloc(1, sizeof(*ws));
+	int err;
+
+	if (!ws)
+		return -ENOMEM;
+	ws->transport.ops = &ws_ops;
+	ws->options = *options;
+	ws->handler = *handler;
+	ws->loop = loop;
+	ws->last = &ws->first;
+	uv_timer_init(loop, &ws->later);
+	ws->later.data = ws;
+	err = sb_tls_client_new(options->url.host, options->ca, &ws->ssl_ctx);
+	if (!err && options->bearer && asprintf(&ws->header, "Bearer %s", options->bearer) < 0) {
+		ws->header = NULL;
+		err = -ENOMEM;
+	}
+	if (!err)
+		err = create_context(ws);
+	if (err) {
+		ws_free(&ws->transport);
+		return err;
+	}
+	*ret_transport = &ws->transport;
+	return 0;
+}
