@@ -71,7 +71,8 @@ void sb_calendar_close(struct sb_calendar *calendar)
 	free(calendar);
 }
 
-/* The appointment as it stands, or *ret_text NULL: none there, or one that no calendar could read. */
+/* The appointment as it stands, or *ret_text NULL: none there, or one that no calendar could read.
+ */
 static int read_existing(struct sb_calendar *calendar, const char *name, char **ret_text)
 {
 	size_t len;

@@ -23,8 +23,8 @@ struct sb_calendar; /* an open, locked folder */
 int sb_calendar_open(const char *path, struct sb_calendar **ret_calendar);
 
 enum sb_written {
-	SB_WRITTEN,     /* the file is there, safe after sb_calendar_sync() */
-	SB_REPEAT,      /* this version or a newer one was there already */
+	SB_WRITTEN,	/* the file is there, safe after sb_calendar_sync() */
+	SB_REPEAT,	/* this version or a newer one was there already */
 	SB_UNSUPPORTED, /* cannot be an appointment here: to be reported as a failure */
 };
 

@@ -1,4 +1,5 @@
-/* From uid to file name: for calendar. A uid is whatever the booking backend likes, so nothing of it is trusted. */
+/* From uid to file name: for calendar. A uid is whatever the booking backend likes, so nothing of
+ * it is trusted. */
 #include "plugin-stub/calendar_name.h"
 
 #include <errno.h>
@@ -7,15 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SUFFIX     ".ics"
+#define SUFFIX	   ".ics"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
 #define HASH_BYTES 32
 #define HEAD_MAX   (SB_CALENDAR_NAME_MAX - SUFFIX_LEN - 1 - 2 * HASH_BYTES)
 
 static bool stays(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-	       c == '-' || c == '=' || c == '@';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '-' || c == '=' || c == '@';
 }
 
 /* Encodes as much of `uid` as fits in `max` bytes, whole %XX only. Whether that was all of it. */

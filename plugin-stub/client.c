@@ -27,8 +27,8 @@ void sb_client_trouble(struct sb_client *client, const char *format, ...)
 	sb_client_tell(client, &(struct sb_news){.kind = SB_NEWS_TROUBLE, .words = words});
 }
 
-void sb_client_init(struct sb_client *client, const struct sb_client_ops *ops, void *world, enum sb_mode mode,
-		    const char *token, const struct sb_progress *progress)
+void sb_client_init(struct sb_client *client, const struct sb_client_ops *ops, void *world,
+		    enum sb_mode mode, const char *token, const struct sb_progress *progress)
 {
 	memset(client, 0, sizeof(*client));
 	client->ops = ops;
@@ -183,8 +183,9 @@ static void look_whether_silent(struct sb_client *client, uint64_t now_ms)
 		client->pinged_ms = now_ms;
 		send_message(client, &(struct sb_client_message){.type = SB_CLIENT_PING});
 	} else {
-		sb_client_trouble(client, "The server has been silent for %llu s; letting the connection go",
-				  (unsigned long long)(now_ms - client->heard_ms) / 1000);
+		sb_client_trouble(
+			client, "The server has been silent for %llu s; letting the connection go",
+			(unsigned long long)(now_ms - client->heard_ms) / 1000);
 		sb_client_drop(client);
 	}
 }
@@ -212,7 +213,8 @@ void sb_client_turn(struct sb_client *client, uint64_t now_ms)
 	case SB_CLIENT_CONNECTING:
 	case SB_CLIENT_GREETING:
 		if (now_ms >= client->deadline_ms) {
-			sb_client_trouble(client, "No welcome within %d s; letting the connection go",
+			sb_client_trouble(client,
+					  "No welcome within %d s; letting the connection go",
 					  SB_CLIENT_WELCOME_MS / 1000);
 			sb_client_drop(client);
 		}
@@ -266,11 +268,14 @@ static const char *final_words(int code)
 {
 	switch (code) {
 	case 4401:
-		return "The server does not take this token. Enrol the device anew, or check --token-file.";
+		return "The server does not take this token. Enrol the device anew, or check "
+		       "--token-file.";
 	case 4403:
-		return "This device was revoked, or its token has expired. Ask the administrator for a new one.";
+		return "This device was revoked, or its token has expired. Ask the administrator "
+		       "for a new one.";
 	case 4409:
-		return "Another session of this device took over. Start again here if this is the one to use.";
+		return "Another session of this device took over. Start again here if this is the "
+		       "one to use.";
 	default:
 		return NULL;
 	}
@@ -296,15 +301,17 @@ static bool may_come_back(struct sb_client *client, int code)
 		return false;
 	}
 	if (is_our_bug(code))
-		sb_client_trouble(client, "Server and plug-in do not understand each other (close %d): "
-					  "this is a bug, please report it",
+		sb_client_trouble(client,
+				  "Server and plug-in do not understand each other (close %d): "
+				  "this is a bug, please report it",
 				  code);
 	if (client->mode != SB_MODE_ONCE)
 		return true;
 	if (is_our_bug(code))
 		return false;
 	if (++client->tries >= SB_CLIENT_ONCE_TRIES) {
-		sb_client_trouble(client, "Not caught up after %d connections; giving up", client->tries);
+		sb_client_trouble(client, "Not caught up after %d connections; giving up",
+				  client->tries);
 		return false;
 	}
 	return true;
@@ -336,7 +343,8 @@ void sb_client_on_gone(struct sb_client *client, const struct sb_gone *gone, uin
 	sb_client_settle(client);
 	if (client->state == SB_CLIENT_IN_SESSION)
 		look_whether_done(client, now_ms);
-	sb_client_tell(client, &(struct sb_news){.kind = SB_NEWS_CLOSED, .code = code, .words = gone->words});
+	sb_client_tell(client, &(struct sb_news){
+				       .kind = SB_NEWS_CLOSED, .code = code, .words = gone->words});
 	if (client->stopping || client->done) {
 		end(client, 0);
 	} else if (!may_come_back(client, code)) {

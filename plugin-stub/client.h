@@ -26,13 +26,13 @@
 #define SB_CLIENT_BATCH_MAX 64
 
 /* How long for, in milliseconds. */
-#define SB_CLIENT_WELCOME_MS     20000   /* from the first packet to welcome */
-#define SB_CLIENT_PONG_MS        10000   /* from our ping to any word */
-#define SB_CLIENT_LEAVE_MS       2000    /* for the last acked when told to stop */
-#define SB_CLIENT_LINGER_MS      2000    /* mode once: for the server's close */
-#define SB_CLIENT_HINT_MAX_MS    3600000 /* the longest wait that a server may ask for */
-#define SB_CLIENT_ONCE_TRIES     5       /* mode once: connections in a row that came to nothing */
-#define SB_CLIENT_DISK_TRIES     3       /* connections in a row that the disk ended */
+#define SB_CLIENT_WELCOME_MS  20000   /* from the first packet to welcome */
+#define SB_CLIENT_PONG_MS     10000   /* from our ping to any word */
+#define SB_CLIENT_LEAVE_MS    2000    /* for the last acked when told to stop */
+#define SB_CLIENT_LINGER_MS   2000    /* mode once: for the server's close */
+#define SB_CLIENT_HINT_MAX_MS 3600000 /* the longest wait that a server may ask for */
+#define SB_CLIENT_ONCE_TRIES  5	      /* mode once: connections in a row that came to nothing */
+#define SB_CLIENT_DISK_TRIES  3	      /* connections in a row that the disk ended */
 
 enum sb_news_kind {
 	SB_NEWS_CONNECTING,
@@ -52,13 +52,14 @@ enum sb_news_kind {
 /* Something that happened, for whoever watches. All of it is borrowed until return. */
 struct sb_news {
 	enum sb_news_kind kind;
-	const struct sb_server_message *message; /* welcome, written, failed, acked, live, reset, goodbye */
-	const char *file;                        /* written */
-	bool repeat;                             /* written */
-	enum sb_failure_reason failure;          /* failed */
-	int code;                                /* closed */
-	const char *words;                       /* closed, failed, trouble */
-	uint32_t wait_ms;                        /* waiting */
+	const struct sb_server_message
+		*message;		/* welcome, written, failed, acked, live, reset, goodbye */
+	const char *file;		/* written */
+	bool repeat;			/* written */
+	enum sb_failure_reason failure; /* failed */
+	int code;			/* closed */
+	const char *words;		/* closed, failed, trouble */
+	uint32_t wait_ms;		/* waiting */
 };
 
 /*
@@ -70,13 +71,14 @@ struct sb_client_ops {
 	void (*connect)(void *world);
 	/* Queues one text frame; borrows `bytes` until return. */
 	void (*send)(void *world, const char *bytes, size_t len);
-	/* Sends what is queued and a close; sb_client_on_gone() follows, within seconds whatever the peer does. */
+	/* Sends what is queued and a close; sb_client_on_gone() follows, within seconds whatever
+	 * the peer does. */
 	void (*close)(void *world, int code);
 	/* Lets the connection fall; sb_client_on_gone() follows. */
 	void (*drop)(void *world);
 	/* sb_calendar_write(), sb_calendar_sync() and sb_state_save(). */
-	int (*write)(void *world, const struct sb_server_message *event, enum sb_written *ret_written,
-		     char ret_file[PATH_MAX]);
+	int (*write)(void *world, const struct sb_server_message *event,
+		     enum sb_written *ret_written, char ret_file[PATH_MAX]);
 	int (*sync)(void *world);
 	int (*save)(void *world, const struct sb_progress *progress);
 	void (*tell)(void *world, const struct sb_news *news);
@@ -85,7 +87,7 @@ struct sb_client_ops {
 };
 
 enum sb_client_state {
-	SB_CLIENT_IDLE,       /* not started */
+	SB_CLIENT_IDLE,	      /* not started */
 	SB_CLIENT_CONNECTING, /* connect() is under way */
 	SB_CLIENT_GREETING,   /* hello is sent, welcome awaited */
 	SB_CLIENT_IN_SESSION, /* welcomed */
@@ -109,40 +111,40 @@ struct sb_client {
 	enum sb_client_state state;
 	struct sb_backoff backoff;
 	struct sb_progress progress; /* as saved, but for `sent` */
-	bool progress_dirty;         /* failures were confirmed since it was saved */
+	bool progress_dirty;	     /* failures were confirmed since it was saved */
 
 	/* This connection. */
 	bool live;
-	bool ack_due;    /* progress is ahead of what was acked, or there are failures to resend */
-	bool ack_open;   /* an ack was sent that no acked has covered */
+	bool ack_due;  /* progress is ahead of what was acked, or there are failures to resend */
+	bool ack_open; /* an ack was sent that no acked has covered */
 	struct sb_cursor ack_sent;
 	bool has_seen; /* `seen` is the last event, reset or start of this session */
 	struct sb_cursor seen;
 	bool has_hint; /* the server said when to come back */
 	uint32_t hint_ms;
-	int goodbye_code; /* what its goodbye announced; 0: none */
-	uint64_t heartbeat_ms; /* 0: none */
+	int goodbye_code;	      /* what its goodbye announced; 0: none */
+	uint64_t heartbeat_ms;	      /* 0: none */
 	uint64_t heard_ms, pinged_ms; /* pinged_ms 0: no ping is out */
 	uint64_t deadline_ms; /* greeting, waiting, leaving or lingering end then; 0: never */
 	size_t pending_count;
 	struct sb_client_pending pending[SB_CLIENT_BATCH_MAX];
 
 	/* Across connections. */
-	bool stopping;      /* told to stop */
-	bool done;          /* mode once: caught up and confirmed */
-	bool hurry;         /* come back at once: the clock jumped */
-	bool disk_trouble;  /* this connection ended for the disk's sake */
-	int disk_failures;  /* such connections in a row */
-	int tries;          /* connections in a row that did not get to `live` */
-	int exit_code;      /* once ENDED */
+	bool stopping;	   /* told to stop */
+	bool done;	   /* mode once: caught up and confirmed */
+	bool hurry;	   /* come back at once: the clock jumped */
+	bool disk_trouble; /* this connection ended for the disk's sake */
+	int disk_failures; /* such connections in a row */
+	int tries;	   /* connections in a row that did not get to `live` */
+	int exit_code;	   /* once ENDED */
 };
 
 /*
  * `token`: for hello, "" when a header carries it; copied, cut at SB_TOKEN_MAX.
  * `progress` is what the state file said, copied. Keeps `ops` and `world`.
  */
-void sb_client_init(struct sb_client *client, const struct sb_client_ops *ops, void *world, enum sb_mode mode,
-		    const char *token, const struct sb_progress *progress);
+void sb_client_init(struct sb_client *client, const struct sb_client_ops *ops, void *world,
+		    enum sb_mode mode, const char *token, const struct sb_progress *progress);
 void sb_client_fini(struct sb_client *client);
 
 /* All times are monotonic milliseconds, of any origin but above 0. */
@@ -152,23 +154,26 @@ void sb_client_on_message(struct sb_client *client, const char *bytes, size_t le
 
 /* The connection is no more. */
 struct sb_gone {
-	int code;          /* the close code, 1006 when there was none */
+	int code;	   /* the close code, 1006 when there was none */
 	const char *words; /* why, for a person; may be "" */
-	bool has_hint;     /* Retry-After of an HTTP answer (RFC 9110 section 10.2.3) */
+	bool has_hint;	   /* Retry-After of an HTTP answer (RFC 9110 section 10.2.3) */
 	uint32_t hint_ms;
 };
 void sb_client_on_gone(struct sb_client *client, const struct sb_gone *gone, uint64_t now_ms);
 
-/* The end of a turn of the loop, or sb_client_deadline() has come: settle, ack, ping, give up, come back. */
+/* The end of a turn of the loop, or sb_client_deadline() has come: settle, ack, ping, give up, come
+ * back. */
 void sb_client_turn(struct sb_client *client, uint64_t now_ms);
 
 /* When the next turn is wanted at the latest; 0: only when something happens. */
 uint64_t sb_client_deadline(const struct sb_client *client);
 
-/* Finish the writing, wait for the last acked for a short while, say 1001 and end. Safe to repeat. */
+/* Finish the writing, wait for the last acked for a short while, say 1001 and end. Safe to repeat.
+ */
 void sb_client_stop(struct sb_client *client, uint64_t now_ms);
 
-/* The machine slept or its clock was set: the connection is probably dead, and waiting was long enough. */
+/* The machine slept or its clock was set: the connection is probably dead, and waiting was long
+ * enough. */
 void sb_client_on_jump(struct sb_client *client, uint64_t now_ms);
 
 #endif

@@ -1,11 +1,13 @@
-/* What the three parts of the client share: client.c (connections), client_session.c (messages), client_settle.c. */
+/* What the three parts of the client share: client.c (connections), client_session.c (messages),
+ * client_settle.c. */
 #ifndef SB_PLUGIN_CLIENT_PRIVATE_H
 #define SB_PLUGIN_CLIENT_PRIVATE_H
 
 #include "plugin-stub/client.h"
 
 void sb_client_tell(struct sb_client *client, const struct sb_news *news);
-void sb_client_trouble(struct sb_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sb_client_trouble(struct sb_client *client, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Ask for the connection's end; nothing to do once it is asked for. */
 void sb_client_close(struct sb_client *client, int code);
@@ -13,7 +15,8 @@ void sb_client_drop(struct sb_client *client);
 
 /* Takes the message in `message` (leaves it empty): into the calendar now, settled later. */
 void sb_client_take_booking(struct sb_client *client, struct sb_server_message *message);
-/* Flush, save, report what is pending. After trouble with the disk the connection is on its way out. */
+/* Flush, save, report what is pending. After trouble with the disk the connection is on its way
+ * out. */
 void sb_client_settle(struct sb_client *client);
 /* Sends the newest cursor, with the failures that this session has not reported yet. */
 void sb_client_ack(struct sb_client *client);

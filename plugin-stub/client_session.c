@@ -14,7 +14,8 @@ static void bad_server(struct sb_client *client, const char *words)
 	sb_client_close(client, sb_reason_close_code(SB_REASON_BAD_MESSAGE));
 }
 
-static void on_welcome(struct sb_client *client, const struct sb_server_message *message, uint64_t now_ms)
+static void on_welcome(struct sb_client *client, const struct sb_server_message *message,
+		       uint64_t now_ms)
 {
 	const struct sb_welcome *welcome = &message->welcome;
 	struct sb_progress *progress = &client->progress;
@@ -31,9 +32,11 @@ static void on_welcome(struct sb_client *client, const struct sb_server_message 
 						 ? welcome->reconnect_min_ms
 						 : welcome->reconnect_max_ms;
 	}
-	/* The server may know better than a lost or an old state file; the session starts from there. */
-	if (!progress->has_cursor || (sb_epoch_equal(&progress->cursor.epoch, &message->cursor.epoch) &&
-				      progress->cursor.seq < message->cursor.seq)) {
+	/* The server may know better than a lost or an old state file; the session starts from
+	 * there. */
+	if (!progress->has_cursor ||
+	    (sb_epoch_equal(&progress->cursor.epoch, &message->cursor.epoch) &&
+	     progress->cursor.seq < message->cursor.seq)) {
 		progress->has_cursor = true;
 		progress->cursor = message->cursor;
 		client->progress_dirty = true;
@@ -112,7 +115,8 @@ static bool on_any_time(struct sb_client *client, const struct sb_server_message
 		on_goodbye(client, message);
 		return true;
 	case SB_SERVER_ERROR:
-		sb_client_trouble(client, "The server complains: %s: %s", message->word, message->detail);
+		sb_client_trouble(client, "The server complains: %s: %s", message->word,
+				  message->detail);
 		return true;
 	case SB_SERVER_PONG:
 	case SB_SERVER_UNKNOWN: /* a newer server's */
@@ -127,8 +131,9 @@ static void on_decoded(struct sb_client *client, struct sb_server_message *messa
 	if (on_any_time(client, message))
 		return;
 	if ((client->state == SB_CLIENT_GREETING) != (message->type == SB_SERVER_WELCOME)) {
-		bad_server(client, client->state == SB_CLIENT_GREETING ? "its first message is no welcome"
-								       : "it welcomed twice");
+		bad_server(client, client->state == SB_CLIENT_GREETING
+					   ? "its first message is no welcome"
+					   : "it welcomed twice");
 		return;
 	}
 	switch (message->type) {
@@ -143,7 +148,8 @@ static void on_decoded(struct sb_client *client, struct sb_server_message *messa
 		break;
 	case SB_SERVER_ACKED:
 		sb_client_confirm(client, &message->cursor);
-		sb_client_tell(client, &(struct sb_news){.kind = SB_NEWS_ACKED, .message = message});
+		sb_client_tell(client,
+			       &(struct sb_news){.kind = SB_NEWS_ACKED, .message = message});
 		break;
 	case SB_SERVER_RESET:
 		on_reset(client, message);

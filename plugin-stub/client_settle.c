@@ -67,7 +67,8 @@ static bool add_failure(struct sb_progress *progress, const struct sb_cursor *cu
 	for (size_t i = 0; i < progress->failed_count && !failure; i++) {
 		struct sb_pending_failure *f = &progress->failed[i];
 
-		if (f->cursor.seq == cursor->seq && sb_epoch_equal(&f->cursor.epoch, &cursor->epoch))
+		if (f->cursor.seq == cursor->seq &&
+		    sb_epoch_equal(&f->cursor.epoch, &cursor->epoch))
 			failure = f;
 	}
 	if (!failure) {
@@ -91,8 +92,9 @@ static void forget_other_epochs(struct sb_client *client, struct sb_progress *pr
 		if (sb_epoch_equal(&progress->failed[i].cursor.epoch, epoch))
 			progress->failed[kept++] = progress->failed[i];
 		else if (!progress->failed[i].sent)
-			sb_client_trouble(client, "The failure of event %lld cannot be reported any more: "
-						  "its epoch is over",
+			sb_client_trouble(client,
+					  "The failure of event %lld cannot be reported any more: "
+					  "its epoch is over",
 					  (long long)progress->failed[i].cursor.seq);
 	}
 	progress->failed_count = kept;
@@ -167,7 +169,8 @@ void sb_client_settle(struct sb_client *client)
 		return;
 	next = client->progress;
 	if (!advance(client, &next)) {
-		sb_client_trouble(client, "The server has not confirmed %d reported failures; coming back",
+		sb_client_trouble(client,
+				  "The server has not confirmed %d reported failures; coming back",
 				  SB_FAILED_MAX);
 		sb_client_close(client, sb_reason_close_code(SB_REASON_GOING_AWAY));
 	} else if (!put_on_disk(client, &next)) {
@@ -188,7 +191,8 @@ static void collect_failures(struct sb_progress *progress, struct sb_ack *ack)
 	for (size_t i = 0; i < progress->failed_count; i++) {
 		struct sb_pending_failure *failure = &progress->failed[i];
 
-		if (failure->sent || !sb_epoch_equal(&failure->cursor.epoch, &progress->cursor.epoch))
+		if (failure->sent ||
+		    !sb_epoch_equal(&failure->cursor.epoch, &progress->cursor.epoch))
 			continue;
 		ack->failed[ack->failed_count].seq = failure->cursor.seq;
 		ack->failed[ack->failed_count].reason = failure->reason;

@@ -29,9 +29,11 @@ static int write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
-int sb_file_replace(int dirfd, const char *temporary, const char *name, const void *bytes, size_t len)
+int sb_file_replace(int dirfd, const char *temporary, const char *name, const void *bytes,
+		    size_t len)
 {
-	int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
 	int err;
 
 	if (fd < 0)

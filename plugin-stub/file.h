@@ -17,7 +17,8 @@
  * files of one folder can share that call. 0 or negative errno; after an error
  * `name` is as it was.
  */
-int sb_file_replace(int dirfd, const char *temporary, const char *name, const void *bytes, size_t len);
+int sb_file_replace(int dirfd, const char *temporary, const char *name, const void *bytes,
+		    size_t len);
 
 /* Flushes the folder's entries. 0 or negative errno. */
 int sb_file_sync_folder(int dirfd);

@@ -20,7 +20,8 @@
 #define X_TIME_ZONE    "X-SLOTBELL-TIME-ZONE"
 #define X_STARTS_LOCAL "X-SLOTBELL-STARTS-LOCAL"
 
-#define LAST_INSTANT_S 253402300799 /* 9999-12-31T23:59:59Z: DATE-TIME has four digits for the year */
+#define LAST_INSTANT_S \
+	253402300799 /* 9999-12-31T23:59:59Z: DATE-TIME has four digits for the year */
 
 void sb_ical_setup(void)
 {
@@ -59,7 +60,8 @@ static char *clean_parameter(const char *text)
 	return copy;
 }
 
-/* `prefix` and `text` as a URI: what may not stand in one is percent-encoded (RFC 3986 section 2.1). */
+/* `prefix` and `text` as a URI: what may not stand in one is percent-encoded (RFC 3986
+ * section 2.1). */
 static char *clean_uri(const char *prefix, const char *text)
 {
 	static const char forbidden[] = " \"<>\\^`{|}";
@@ -178,8 +180,8 @@ static int add_times(icalcomponent *event, const struct sb_booking *booking)
 		err = add(event, icalproperty_new_dtstart(instant(booking->starts_at_s)));
 	/* A DURATION without a DTSTART says nothing (RFC 5545 section 3.6.1). */
 	if (!err && booking->has_starts_at && booking->duration_minutes > 0)
-		err = add(event, icalproperty_new_duration(
-					 icaldurationtype_from_int(booking->duration_minutes * 60)));
+		err = add(event, icalproperty_new_duration(icaldurationtype_from_int(
+					 booking->duration_minutes * 60)));
 	if (!err)
 		err = add_x(event, X_TIME_ZONE, booking->time_zone);
 	if (!err)
@@ -208,8 +210,9 @@ static int add_identity(icalcomponent *event, const struct sb_server_message *me
 	snprintf(version, sizeof(version), "%lld", (long long)booking->version);
 	err = add_text(event, icalproperty_new_uid, booking->uid);
 	if (!err)
-		err = add(event, icalproperty_new_sequence(
-					 booking->version > INT_MAX ? INT_MAX : (int)booking->version));
+		err = add(event, icalproperty_new_sequence(booking->version > INT_MAX
+								   ? INT_MAX
+								   : (int)booking->version));
 	if (!err)
 		err = add_x(event, X_VERSION, version);
 	if (!err)
@@ -277,7 +280,8 @@ static int keep_from(icalcomponent *event, icalcomponent *old)
 	return err;
 }
 
-/* The calendar in `text`, to be freed, with its one appointment of this uid borrowed from it; or NULL. */
+/* The calendar in `text`, to be freed, with its one appointment of this uid borrowed from it; or
+ * NULL. */
 static icalcomponent *parse(const char *text, const char *uid, icalcomponent **ret_event)
 {
 	icalcomponent *calendar = icalparser_parse_string(text);
@@ -314,7 +318,8 @@ static int write_calendar(icalcomponent *calendar, const struct sb_server_messag
 	icalcomponent *event, *old_event;
 	int err;
 
-	err = add(calendar, icalproperty_new_prodid("-//Slotbell//slotbell-plugin " SB_VERSION "//EN"));
+	err = add(calendar,
+		  icalproperty_new_prodid("-//Slotbell//slotbell-plugin " SB_VERSION "//EN"));
 	if (!err)
 		err = add(calendar, icalproperty_new_version("2.0"));
 	if (!err && cancelled)

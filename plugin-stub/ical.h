@@ -11,7 +11,8 @@
 #include "protocol/message.h"
 #include <stdint.h>
 
-/* Makes libical report errors by its results instead of by aborting. Once per process, before the rest. */
+/* Makes libical report errors by its results instead of by aborting. Once per process, before the
+ * rest. */
 void sb_ical_setup(void);
 
 /*

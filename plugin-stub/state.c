@@ -18,9 +18,9 @@
 #define STATE_BYTES_MAX 65536
 
 struct sb_state {
-	int dirfd;       /* the folder it lies in */
-	int lockfd;      /* NAME.lock, locked */
-	char *name;      /* owned: the last part of its path */
+	int dirfd;	 /* the folder it lies in */
+	int lockfd;	 /* NAME.lock, locked */
+	char *name;	 /* owned: the last part of its path */
 	char *temporary; /* owned: where it is written first */
 };
 
@@ -143,7 +143,8 @@ static bool read_progress(const json_t *root, struct sb_progress *ret_progress)
 	return true;
 }
 
-int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress, enum sb_state_found *ret_found)
+int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
+		  enum sb_state_found *ret_found)
 {
 	json_t *root;
 	char *bytes;
@@ -185,7 +186,8 @@ static json_t *pack_failures(const struct sb_progress *progress)
 		json_t *item;
 
 		sb_cursor_format(&failure->cursor, cursor);
-		item = json_pack("{s:s,s:s}", "cursor", cursor, "reason", sb_failure_word(failure->reason));
+		item = json_pack("{s:s,s:s}", "cursor", cursor, "reason",
+				 sb_failure_word(failure->reason));
 		if (json_array_append_new(list, item) < 0) {
 			json_decref(list);
 			return NULL;

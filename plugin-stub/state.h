@@ -46,9 +46,11 @@ int sb_state_open(const char *path, struct sb_state **ret_state);
 enum sb_state_found { SB_STATE_READ, SB_STATE_MISSING, SB_STATE_CORRUPT };
 
 /* Fills *ret_progress; empty unless READ. Negative errno only when the disk would not read. */
-int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress, enum sb_state_found *ret_found);
+int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
+		  enum sb_state_found *ret_found);
 
-/* On the disk, folder entry included, when this returns 0; negative errno else, and the old state stays. */
+/* On the disk, folder entry included, when this returns 0; negative errno else, and the old state
+ * stays. */
 int sb_state_save(struct sb_state *state, const struct sb_progress *progress);
 
 /* Unlocks and frees. Accepts NULL. */

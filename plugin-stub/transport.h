@@ -15,9 +15,6 @@
 #include <stddef.h>
 #include <uv.h>
 
-/* A server's message, in bytes: far above what a booking of 64 KiB can become. */
-#define SB_SERVER_MESSAGE_MAX (1024 * 1024)
-
 struct sb_transport_handler {
 	void (*on_open)(void *data);
 	/* One whole text message, borrowed until return. */
@@ -30,8 +27,8 @@ struct sb_transport_handler {
 struct sb_transport_options {
 	struct sb_url url;
 	struct sb_proxy proxy; /* host "": none */
-	const char *ca;        /* PEM file, or NULL: the system's. Borrowed for the transport's life */
-	const char *bearer;    /* token for the Authorization header, or NULL. Borrowed likewise */
+	const char *ca;	    /* PEM file, or NULL: the system's. Borrowed for the transport's life */
+	const char *bearer; /* token for the Authorization header, or NULL. Borrowed likewise */
 };
 
 struct sb_transport;
@@ -66,6 +63,7 @@ struct sb_transport {
  * start on libuv (on Debian: the package libwebsockets-evlib-uv); -ENOMEM.
  */
 int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *options,
-			const struct sb_transport_handler *handler, struct sb_transport **ret_transport);
+			const struct sb_transport_handler *handler,
+			struct sb_transport **ret_transport);
 
 #endif

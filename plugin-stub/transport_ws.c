@@ -9,6 +9,7 @@
 #include "plugin-stub/transport.h"
 
 #include "plugin-stub/tls.h"
+#include "protocol/limits.h"
 #include <errno.h>
 #include <libwebsockets.h>
 #include <openssl/x509.h>
@@ -16,12 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLOSE_MS     2000 /* for the peer to answer our close */
-#define RX_BYTES     16384
-#define NORMAL_CLOSE 1000
-#define NO_CLOSE     1006 /* RFC 6455 section 7.1.5: the connection just vanished */
-#define TOO_BIG      1009
-#define WORDS_MAX    200
+#define CLOSE_MS  2000 /* for the peer to answer our close */
+#define RX_BYTES  16384
+#define NO_CLOSE  1006 /* RFC 6455 section 7.1.5: the connection just vanished */
+#define TOO_BIG	  1009
+#define WORDS_MAX 200
 
 struct outgoing {
 	struct outgoing *next;
@@ -237,7 +237,8 @@ static int on_append_header(struct ws *ws, unsigned char **p, size_t len)
 	if (!ws->header)
 		return 0;
 	return lws_add_http_header_by_token(ws->wsi, WSI_TOKEN_HTTP_AUTHORIZATION,
-					    (unsigned char *)ws->header, (int)strlen(ws->header), p, end);
+					    (unsigned char *)ws->header, (int)strlen(ws->header), p,
+					    end);
 }
 
 /* ---- in ---- */
@@ -314,7 +315,8 @@ static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text
 		snprintf(words, sizeof(words), "the upgrade was answered with HTTP %u", status);
 		if (lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0) {
 			seconds = strtoul(after, &end, 10);
-			ws->gone.has_hint = end != after && *end == '\0' && seconds < UINT32_MAX / 1000;
+			ws->gone.has_hint =
+				end != after && *end == '\0' && seconds < UINT32_MAX / 1000;
 			ws->gone.hint_ms = ws->gone.has_hint ? (uint32_t)seconds * 1000 : 0;
 		}
 	} else {
@@ -323,13 +325,14 @@ static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text
 	set_end(ws, NO_CLOSE, words[0] ? words : "the connection could not be made");
 }
 
-static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		  size_t len)
 {
 	struct lws_context *context = wsi ? lws_get_context(wsi) : NULL;
 	struct ws *ws = context ? lws_context_user(context) : NULL;
 
 	/* An older connection may still say its last words. */
-	if (!ws || !user || (ws->wsi && ws->wsi != wsi))
+	if (!ws || (ws->wsi && ws->wsi != wsi))
 		return 0;
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
@@ -367,12 +370,17 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* ---- beginnings ---- */
 
+/* An IPv6 literal stands in brackets before its port (RFC 3986 section 3.2.2). */
+static const char *bracket(const char *host, const char *which)
+{
+	return strchr(host, ':') ? which : "";
+}
+
 static void ws_connect(struct sb_transport *transport)
 {
 	struct ws *ws = ws_of(transport);
 	const struct sb_url *url = &ws->options.url;
 	char host[SB_HOST_MAX + 16];
-	const char *format = strchr(url->host, ':') ? "[%s]:%u" : "%s:%u";
 	struct lws_client_connect_info info = {
 		.context = ws->context,
 		.address = url->host,
@@ -389,10 +397,8 @@ static void ws_connect(struct sb_transport *transport)
 
 	if (ws->state != WS_IDLE)
 		return;
-	if (strchr(format, '['))
-		snprintf(host, sizeof(host), "[%s]:%u", url->host, url->port);
-	else
-		snprintf(host, sizeof(host), "%s:%u", url->host, url->port);
+	snprintf(host, sizeof(host), "%s%s%s:%u", bracket(url->host, "["), url->host,
+		 bracket(url->host, "]"), url->port);
 	memset(&ws->gone, 0, sizeof(ws->gone));
 	ws->words[0] = '\0';
 	ws->close_sent = false;
@@ -456,12 +462,11 @@ static int create_context(struct ws *ws)
 	/* libwebsockets would take it for any address; only --proxy chooses a proxy. */
 	unsetenv("http_proxy");
 	if (proxy->host[0]) {
-		snprintf(address, sizeof(address), "%s%s%s", proxy->auth, proxy->auth[0] ? "@" : "",
-			 proxy->host);
-		info.http_proxy_port = proxy->port;
-		snprintf(address, sizeof(address), strchr(proxy->host, ':') ? "%s%s[%s]:%u" : "%s%s%s:%u",
-			 proxy->auth, proxy->auth[0] ? "@" : "", proxy->host, proxy->port);
+		snprintf(address, sizeof(address), "%s%s%s%s%s:%u", proxy->auth,
+			 proxy->auth[0] ? "@" : "", bracket(proxy->host, "["), proxy->host,
+			 bracket(proxy->host, "]"), proxy->port);
 		info.http_proxy_address = address;
+		info.http_proxy_port = proxy->port;
 	}
 	lws_set_log_level(0, NULL); /* the handler gets words of ours */
 	ws->context = lws_create_context(&info);
@@ -478,7 +483,8 @@ static const struct sb_transport_ops ws_ops = {
 };
 
 int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *options,
-			const struct sb_transport_handler *handler, struct sb_transport **ret_transport)
+			const struct sb_transport_handler *handler,
+			struct sb_transport **ret_transport)
 {
 	struct ws *ws = calloc(1, sizeof(*ws));
 	int err;

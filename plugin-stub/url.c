@@ -1,4 +1,5 @@
-/* Reads the command line's addresses (RFC 3986). Strict: a typing mistake is said, not guessed around. */
+/* Reads the command line's addresses (RFC 3986). Strict: a typing mistake is said, not guessed
+ * around. */
 #include "plugin-stub/url.h"
 
 #include <arpa/inet.h>
@@ -37,7 +38,10 @@ static bool is_host(const char *host)
 
 	if (inet_pton(AF_INET6, host, &v6) == 1)
 		return true;
-	return *host && host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == '\0';
+	return *host &&
+	       host[strspn(host,
+			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] ==
+		       '\0';
 }
 
 /* Digits only, 1 to 65535, the whole of `len` bytes. */
@@ -59,7 +63,8 @@ static bool parse_port(const char *text, size_t len, uint16_t *ret_port)
 }
 
 /* HOST[:PORT] or [IPV6][:PORT] in `len` bytes. A missing port leaves *port as it is. */
-static const char *parse_authority(const char *text, size_t len, char host[SB_HOST_MAX + 1], uint16_t *port)
+static const char *parse_authority(const char *text, size_t len, char host[SB_HOST_MAX + 1],
+				   uint16_t *port)
 {
 	const char *end = text + len;
 	const char *host_end;
@@ -163,7 +168,8 @@ static const char *parse_proxy(const char *text, struct sb_proxy *proxy)
 		if (!memchr(text, ':', (size_t)(at - text)))
 			return "a user name needs a password: http://USER:PASSWORD@HOST:PORT";
 		if (!decode_percent(text, (size_t)(at - text), proxy->auth, sizeof(proxy->auth)))
-			return "user name and password are too long, or a % in them is not followed by two digits";
+			return "user name and password are too long, or a % in them is not "
+			       "followed by two digits";
 		len -= (size_t)(at + 1 - text);
 		text = at + 1;
 	}

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#define SB_HOST_MAX       100 /* what libwebsockets' CONNECT takes, with room */
-#define SB_PATH_MAX       1024
+#define SB_HOST_MAX	  100 /* what libwebsockets' CONNECT takes, with room */
+#define SB_PATH_MAX	  1024
 #define SB_PROXY_AUTH_MAX 90 /* user:password; libwebsockets takes 95 */
 
 #define SB_PATH_DEFAULT "/v1/session"

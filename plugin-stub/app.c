@@ -1,0 +1,343 @@
+/*
+ * The plug-in's process: implements what the client asks of its world, and
+ * brings it what happens (messages, time, signals, a jump of the clock).
+ * Decides nothing itself.
+ */
+#include "plugin-stub/app.h"
+
+#include "plugin-stub/calendar.h"
+#include "plugin-stub/client.h"
+#include "plugin-stub/jump.h"
+#include "plugin-stub/report.h"
+#include "plugin-stub/state.h"
+#include "plugin-stub/transport.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <uv.h>
+
+#define LOOK_MS 1000 /* how often the clocks are compared */
+
+struct app {
+	const struct sb_options *options;
+	uv_loop_t loop;
+	uv_prepare_t turn;   /* the end of each turn, before the loop sleeps */
+	uv_timer_t deadline; /* the client's next one */
+	uv_timer_t clock_look;
+	uv_signal_t sigterm, sigint;
+	struct sb_jump jump;
+	struct sb_report report;
+	struct sb_calendar *calendar;
+	struct sb_state *state;
+	struct sb_transport *transport;
+	struct sb_client client;
+};
+
+static int64_t clock_us(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static uint64_t now_ms(void)
+{
+	return (uint64_t)(clock_us(CLOCK_MONOTONIC) / 1000);
+}
+
+/* ---- what the client asks of its world ---- */
+
+static void world_connect(void *world)
+{
+	struct app *app = world;
+
+	app->transport->ops->connect(app->transport);
+}
+
+static void world_send(void *world, const char *bytes, size_t len)
+{
+	struct app *app = world;
+
+	app->transport->ops->send(app->transport, bytes, len);
+}
+
+static void world_close(void *world, int code)
+{
+	struct app *app = world;
+
+	app->transport->ops->close(app->transport, code);
+}
+
+static void world_drop(void *world)
+{
+	struct app *app = world;
+
+	app->transport->ops->drop(app->transport);
+}
+
+static int world_write(void *world, const struct sb_server_message *event,
+		       enum sb_written *ret_written, char ret_file[PATH_MAX])
+{
+	struct app *app = world;
+
+	return sb_calendar_write(app->calendar, event, ret_written, ret_file);
+}
+
+static int world_sync(void *world)
+{
+	struct app *app = world;
+
+	return sb_calendar_sync(app->calendar);
+}
+
+static int world_save(void *world, const struct sb_progress *progress)
+{
+	struct app *app = world;
+
+	return sb_state_save(app->state, progress);
+}
+
+static void world_tell(void *world, const struct sb_news *news)
+{
+	struct app *app = world;
+
+	sb_report(&app->report, news, clock_us(CLOCK_REALTIME));
+}
+
+static uint32_t world_random(void *world)
+{
+	uint32_t value;
+
+	(void)world;
+	/* Blocks only before the kernel's generator is seeded, early at boot. */
+	while (getrandom(&value, sizeof(value), 0) != sizeof(value))
+		;
+	return value;
+}
+
+static const struct sb_client_ops world_ops = {
+	.connect = world_connect,
+	.send = world_send,
+	.close = world_close,
+	.drop = world_drop,
+	.write = world_write,
+	.sync = world_sync,
+	.save = world_save,
+	.tell = world_tell,
+	.random = world_random,
+};
+
+/* ---- what happens ---- */
+
+static void on_open(void *data)
+{
+	struct app *app = data;
+
+	sb_client_on_open(&app->client, now_ms());
+}
+
+static void on_message(void *data, const char *bytes, size_t len)
+{
+	struct app *app = data;
+
+	sb_client_on_message(&app->client, bytes, len, now_ms());
+}
+
+static void on_gone(void *data, const struct sb_gone *gone)
+{
+	struct app *app = data;
+
+	sb_client_on_gone(&app->client, gone, now_ms());
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	/* Only wakes the loop: its turn does the rest. */
+	(void)timer;
+}
+
+static void on_turn(uv_prepare_t *prepare)
+{
+	struct app *app = prepare->data;
+	uint64_t now = now_ms();
+	uint64_t deadline;
+
+	sb_client_turn(&app->client, now);
+	if (app->client.state == SB_CLIENT_ENDED) {
+		uv_stop(&app->loop);
+		return;
+	}
+	deadline = sb_client_deadline(&app->client);
+	uv_update_time(&app->loop);
+	if (deadline == 0)
+		uv_timer_stop(&app->deadline);
+	else
+		uv_timer_start(&app->deadline, on_deadline, deadline > now ? deadline - now : 0, 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct app *app = handle->data;
+
+	(void)number;
+	sb_client_stop(&app->client, now_ms());
+}
+
+static void on_clock_look(uv_timer_t *timer)
+{
+	struct app *app = timer->data;
+
+	if (sb_jump_look(&app->jump, clock_us(CLOCK_REALTIME) / 1000,
+			 clock_us(CLOCK_MONOTONIC) / 1000))
+		sb_client_on_jump(&app->client, now_ms());
+}
+
+/* ---- beginning and end ---- */
+
+static enum sb_exit complain(const char *what, const char *name, const char *why)
+{
+	fprintf(stderr, "slotbell-plugin: %s %s: %s\n", what, name, why);
+	return SB_EXIT_FAILED;
+}
+
+static const char *lock_words(int err)
+{
+	return err == -EWOULDBLOCK ? "another slotbell-plugin is using it" : strerror(-err);
+}
+
+static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progress)
+{
+	const char *path = app->options->state;
+	enum sb_state_found found;
+	int err = sb_state_load(app->state, ret_progress, &found);
+
+	if (err)
+		return complain("cannot read the state file", path, strerror(-err));
+	if (found == SB_STATE_MISSING)
+		fprintf(stderr,
+			"slotbell-plugin: no state file %s yet; starting from the server's "
+			"cursor\n",
+			path);
+	else if (found == SB_STATE_CORRUPT)
+		fprintf(stderr,
+			"slotbell-plugin: the state file %s is damaged; starting from the server's "
+			"cursor\n",
+			path);
+	return SB_EXIT_DONE;
+}
+
+static enum sb_exit start_transport(struct app *app)
+{
+	const struct sb_options *options = app->options;
+	struct sb_transport_options transport = {
+		.url = options->url,
+		.proxy = options->proxy,
+		.ca = options->ca,
+		.bearer = options->token_in_hello ? NULL : options->token,
+	};
+	struct sb_transport_handler handler = {
+		.on_open = on_open, .on_message = on_message, .on_gone = on_gone, .data = app};
+	int err = sb_transport_ws_new(&app->loop, &transport, &handler, &app->transport);
+
+	if (err == -ENOENT)
+		return complain("--ca", options->ca,
+				"there are no certificates (PEM) to be read in it");
+	if (err == -ENOSYS)
+		return complain("cannot start", "libwebsockets",
+				"is its libuv plug-in there (package libwebsockets-evlib-uv)?");
+	return err ? complain("cannot start", "the connection", strerror(-err)) : SB_EXIT_DONE;
+}
+
+static enum sb_exit open_all(struct app *app)
+{
+	const struct sb_options *options = app->options;
+	struct sb_progress progress;
+	enum sb_exit result;
+	int err = sb_calendar_open(options->calendar, &app->calendar);
+
+	if (err)
+		return complain("cannot open the calendar folder", options->calendar,
+				lock_words(err));
+	err = sb_state_open(options->state, &app->state);
+	if (err)
+		return complain("cannot open the state file", options->state, lock_words(err));
+	result = load_progress(app, &progress);
+	if (result == SB_EXIT_DONE)
+		result = start_transport(app);
+	if (result == SB_EXIT_DONE)
+		sb_client_init(&app->client, &world_ops, app,
+			       options->once ? SB_MODE_ONCE : SB_MODE_LIVE,
+			       options->token_in_hello ? options->token : "", &progress);
+	return result;
+}
+
+static void start_handles(struct app *app)
+{
+	uv_prepare_init(&app->loop, &app->turn);
+	uv_timer_init(&app->loop, &app->deadline);
+	uv_timer_init(&app->loop, &app->clock_look);
+	uv_signal_init(&app->loop, &app->sigterm);
+	uv_signal_init(&app->loop, &app->sigint);
+	app->turn.data = app->clock_look.data = app->sigterm.data = app->sigint.data = app;
+	uv_prepare_start(&app->turn, on_turn);
+	uv_timer_start(&app->clock_look, on_clock_look, 0, LOOK_MS);
+	uv_signal_start(&app->sigterm, on_signal, SIGTERM);
+	uv_signal_start(&app->sigint, on_signal, SIGINT);
+}
+
+static void close_handles(struct app *app)
+{
+	uv_close((uv_handle_t *)&app->turn, NULL);
+	uv_close((uv_handle_t *)&app->deadline, NULL);
+	uv_close((uv_handle_t *)&app->clock_look, NULL);
+	uv_close((uv_handle_t *)&app->sigterm, NULL);
+	uv_close((uv_handle_t *)&app->sigint, NULL);
+}
+
+static enum sb_exit run(struct app *app)
+{
+	enum sb_exit result = open_all(app);
+
+	if (result == SB_EXIT_DONE) {
+		start_handles(app);
+		sb_client_start(&app->client, now_ms());
+		uv_run(&app->loop, UV_RUN_DEFAULT);
+		close_handles(app);
+		result = (enum sb_exit)app->client.exit_code;
+	}
+	if (app->transport)
+		app->transport->ops->free(app->transport);
+	sb_client_fini(&app->client);
+	sb_state_close(app->state);
+	sb_calendar_close(app->calendar);
+	return result;
+}
+
+enum sb_exit sb_app_run(struct sb_options *options)
+{
+	struct app *app = calloc(1, sizeof(*app));
+	enum sb_exit result;
+	int err;
+
+	if (!app)
+		return complain("cannot start", "the loop", strerror(ENOMEM));
+	err = uv_loop_init(&app->loop);
+	if (err) {
+		free(app);
+		return complain("cannot start", "the loop", uv_strerror(err));
+	}
+	app->options = options;
+	app->report = (struct sb_report){
+		.out = stdout, .err = stderr, .json = options->json, .url = options->url_text};
+	/* A reader of our output that went away is no reason to die in the middle of a booking. */
+	signal(SIGPIPE, SIG_IGN);
+	result = run(app);
+	uv_run(&app->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&app->loop);
+	free(app);
+	return result;
+}
