@@ -228,7 +228,7 @@ static int run(struct daemon *daemon)
 		(void)sd_notifyf(0, "READY=1\nSTATUS=Listening on port %u",
 				 sb_server_port(daemon->server));
 		(void)uv_run(&daemon->loop, UV_RUN_DEFAULT);
-		sb_log(SB_LOG_NOTICE, "ended", "");
+		sb_log(SB_LOG_NOTICE, "ended", "version=%s", SB_VERSION);
 		sb_hub_free(daemon->hub);
 		return uv_loop_close(&daemon->loop) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	}

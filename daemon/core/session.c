@@ -92,8 +92,10 @@ void sb_session_wake(struct sb_session *session)
 
 bool sb_session_has_room(const struct sb_session *session)
 {
+	int64_t from = session->acked > session->reset_seq ? session->acked : session->reset_seq;
+
 	return (session->state == SB_SESSION_CATCHING_UP || session->state == SB_SESSION_LIVE) &&
-	       sb_numbering_distance(&session->mailbox->numbering, session->acked, session->sent) <
+	       sb_numbering_distance(&session->mailbox->numbering, from, session->sent) <
 		       session->hub->config.window;
 }
 
@@ -145,8 +147,8 @@ void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NA
 
 void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_reason reason)
 {
-	session->epoch = session->mailbox->numbering.epoch;
 	session->sent = seq;
+	session->reset_seq = seq;
 	if (session->acked > seq)
 		session->acked = seq;
 	if (session->saved > seq)
@@ -163,9 +165,9 @@ void sb_session_follow(struct sb_session *session)
 	const struct sb_numbering *numbering = &session->mailbox->numbering;
 	struct sb_cursor here = {.epoch = session->epoch, .seq = session->sent};
 
+	session->epoch = numbering->epoch;
 	switch (sb_numbering_judge(numbering, &here)) {
 	case SB_VERDICT_GOOD:
-		session->epoch = numbering->epoch;
 		if (session->sent < numbering->floor)
 			sb_session_reset(session, numbering->floor, SB_RESET_EXPIRED);
 		break;

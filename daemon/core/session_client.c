@@ -167,7 +167,7 @@ static void on_ack(struct sb_session *session, const struct sb_ack *ack)
 		sb_session_close(session, SB_REASON_BUSY);
 		return;
 	}
-	if (!session->owes_reset && seq >= session->sent)
+	if (!session->owes_reset && seq >= session->reset_seq)
 		session->reset_open = false;
 	if (seq > session->acked) {
 		session->acked = seq;

@@ -47,6 +47,7 @@ struct sb_session {
 	struct sb_epoch epoch; /* of the cursors this session speaks */
 	int64_t sent;	       /* the last seq sent, or where it started */
 	int64_t acked;	       /* the last seq that the client has dealt with */
+	int64_t reset_seq;     /* where the last reset led: what lies before counts as dealt with */
 	int64_t saving;	       /* what the ack in flight says */
 	int64_t saved;	       /* what the database has */
 	uint64_t progress_ms;  /* when events were first unacked, or last acked */
@@ -79,7 +80,7 @@ void sb_session_wake(struct sb_session *session);
 /* The mailbox's numbering is news: go on in the new epoch, or owe a reset. */
 void sb_session_follow(struct sb_session *session);
 
-/* Start over at `seq` of the current epoch, and tell the client why. */
+/* Start over at `seq` of the session's epoch, and tell the client why. */
 void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_reason reason);
 
 /* Ask the store to save the newest ack, unless it is saved or one is in flight. */

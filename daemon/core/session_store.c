@@ -43,7 +43,7 @@ static bool take_over(struct sb_session *session)
 	}
 	for (; other; other = next) {
 		next = other->device_next;
-		if (!other->once)
+		if (other != session && !other->once)
 			sb_session_close(other, SB_REASON_REPLACED);
 	}
 	return true;
@@ -168,12 +168,8 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		return;
 	}
 	sb_session_save(session);
-	if (start.reset && session->mailbox) {
-		session->sent = start.seq;
-		session->reset_reason = (uint8_t)start.reset_reason;
-		session->owes_reset = true;
-		session->reset_open = true;
-	}
+	if (start.reset && session->mailbox)
+		sb_session_reset(session, start.seq, start.reset_reason);
 	sb_session_wake(session);
 }
 

@@ -1,0 +1,105 @@
+/* Core's small parts: numbering, deadlines, spreading, frames. */
+#include "daemon/core/admission.h"
+#include "daemon/core/deadline.h"
+#include "daemon/core/frame.h"
+#include "daemon/core/numbering.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+/* after its standard headers */
+#include <cmocka.h>
+
+static const struct sb_numbering after_a_failover = {
+	.epoch.text = "bbb", .previous_epoch.text = "aaa", .base = 40, .head = 1000043};
+
+static enum sb_verdict judge(const char *epoch, int64_t seq)
+{
+	struct sb_cursor cursor = {.seq = seq};
+
+	strcpy(cursor.epoch.text, epoch);
+	return sb_numbering_judge(&after_a_failover, &cursor);
+}
+
+static void a_cursor_is_good_up_to_head_and_of_the_previous_epoch_up_to_base(void **state)
+{
+	(void)state;
+	assert_int_equal(judge("bbb", 0), SB_VERDICT_GOOD);
+	assert_int_equal(judge("bbb", 1000043), SB_VERDICT_GOOD);
+	assert_int_equal(judge("bbb", 1000044), SB_VERDICT_BEYOND);
+	assert_int_equal(judge("aaa", 39), SB_VERDICT_GOOD);
+	assert_int_equal(judge("aaa", 40), SB_VERDICT_GOOD);
+	assert_int_equal(judge("aaa", 41), SB_VERDICT_EPOCH);
+	assert_int_equal(judge("zzz", 0), SB_VERDICT_EPOCH);
+}
+
+static void a_distance_leaves_out_the_jump(void **state)
+{
+	(void)state;
+	assert_int_equal(sb_numbering_distance(&after_a_failover, 38, 40), 2);
+	assert_int_equal(sb_numbering_distance(&after_a_failover, 40, 1000041), 1);
+	assert_int_equal(sb_numbering_distance(&after_a_failover, 40, 1000040), 0);
+	assert_int_equal(sb_numbering_distance(&after_a_failover, 1000041, 1000043), 2);
+	assert_int_equal(sb_numbering_distance(&after_a_failover, 43, 40), 0);
+}
+
+static void the_first_in_a_queue_is_the_first_due(void **state)
+{
+	struct sb_deadlines queue = {.wait_ms = 100};
+	struct sb_deadline a = {0}, b = {0}, c = {0};
+
+	(void)state;
+	sb_deadline_start(&a, &queue, 0);
+	sb_deadline_start(&b, &queue, 10);
+	sb_deadline_start(&c, &queue, 20);
+	sb_deadline_stop(&b);
+	sb_deadline_stop(&b);
+	assert_null(sb_deadlines_take(&queue, 99));
+	assert_ptr_equal(sb_deadlines_take(&queue, 100), &a);
+	assert_null(sb_deadlines_take(&queue, 119));
+	assert_ptr_equal(sb_deadlines_take(&queue, 120), &c);
+	assert_null(sb_deadlines_take(&queue, 1000));
+}
+
+static void a_crowd_is_spread_over_the_time_that_it_needs(void **state)
+{
+	(void)state;
+	assert_int_equal(sb_admission_return_ms(10000, 500, 500, 0), 500);
+	assert_int_equal(sb_admission_return_ms(10000, 500, 500, UINT32_MAX), 500 + 19999);
+	/* a small crowd still takes a second, a huge one no more than ten minutes */
+	assert_int_equal(sb_admission_return_ms(1, 500, 500, UINT32_MAX), 500 + 999);
+	assert_int_equal(sb_admission_return_ms(10000000, 500, 0, UINT32_MAX), 599999);
+}
+
+static void a_frame_goes_with_its_last_reference(void **state)
+{
+	struct sb_text text;
+	struct sb_frame *frame;
+
+	(void)state;
+	sb_text_init(&text);
+	sb_text_append_string(&text, "{}");
+	frame = sb_frame_new(&text);
+	sb_text_fini(&text);
+	assert_non_null(frame);
+	assert_int_equal(frame->len, 2);
+	assert_memory_equal(frame->bytes, "{}", 2);
+	assert_ptr_equal(sb_frame_ref(frame), frame);
+	sb_frame_unref(frame);
+	assert_int_equal(frame->references, 1);
+	sb_frame_unref(frame);
+	sb_frame_unref(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cursor_is_good_up_to_head_and_of_the_previous_epoch_up_to_base),
+		cmocka_unit_test(a_distance_leaves_out_the_jump),
+		cmocka_unit_test(the_first_in_a_queue_is_the_first_due),
+		cmocka_unit_test(a_crowd_is_spread_over_the_time_that_it_needs),
+		cmocka_unit_test(a_frame_goes_with_its_last_reference),
+	};
+
+	return cmocka_run_group_tests_name("core: parts", tests, NULL, NULL);
+}

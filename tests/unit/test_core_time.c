@@ -1,0 +1,207 @@
+/* Time: hello, the wait for the database, heartbeats, stalls, the drain. Each limit just before and
+ * at it. */
+#include "daemon/core/session.h"
+#include "world.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* after its standard headers */
+#include <cmocka.h>
+
+static void no_hello_in_time_is_closed_with_4408(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_connect(&ada, world);
+	world_pass(world, 9999);
+	assert_string_equal(client_said(&ada), "");
+	world_pass(world, 1);
+	assert_string_equal(client_said(&ada), "error no-hello; close 4408");
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void while_the_database_is_away_a_hello_waits_and_is_then_sent_away(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world->away = true;
+	client_hello(&ada, world, 1, "");
+	world_pass(world, 4999);
+	assert_string_equal(client_said(&ada), "");
+	world_pass(world, 1);
+	assert_string_equal(client_said(&ada), "goodbye degraded; close 1013");
+	assert_true(ada.come_back_ms >= 500);
+	client_drop(&ada);
+	/* its answer finds nobody */
+	world->away = false;
+	world_settle(world);
+	world_free(world);
+}
+
+static void a_hello_is_served_when_the_database_is_back_in_time(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world->away = true;
+	client_hello(&ada, world, 1, "");
+	world_pass(world, 4999);
+	world->away = false;
+	assert_string_equal(client_said(&ada), "welcome 0; live 0");
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void a_heartbeat_that_is_heard_keeps_the_session(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	for (int i = 0; i < 5; i++) {
+		world_pass(world, 24999);
+		assert_string_equal(client_said(&ada), "");
+		world_pass(world, 1);
+		assert_string_equal(client_said(&ada), "ping");
+	}
+	assert_false(ada.cut);
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void silence_for_two_heartbeats_cuts_the_connection(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	ada.silent = true;
+	world_pass(world, 25000);
+	assert_string_equal(client_said(&ada), "ping");
+	world_pass(world, 24999);
+	assert_false(ada.cut);
+	world_pass(world, 1);
+	assert_true(ada.cut);
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void events_that_nobody_acks_end_the_session_as_stalled(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	world_book(world, 1);
+	client_said(&ada);
+	/* Looked at with each heartbeat: the last one before 300 s, and the one at it. */
+	for (int i = 0; i < 11; i++) {
+		world_pass(world, 25000);
+		assert_string_equal(client_said(&ada), "ping");
+	}
+	world_pass(world, 25000);
+	assert_string_equal(client_said(&ada), "goodbye stalled; close 1013");
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void an_ack_in_time_keeps_the_session(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	world_book(world, 1);
+	world_book(world, 1);
+	client_said(&ada);
+	for (int i = 0; i < 30; i++) {
+		world_pass(world, 25000);
+		assert_string_equal(client_said(&ada), "ping");
+		if (i == 8)
+			client_ack(&ada, 1);
+		if (i == 17)
+			client_ack(&ada, 2);
+		client_said(&ada);
+	}
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void a_close_that_nobody_takes_becomes_a_cut(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	sb_session_close(ada.session, SB_REASON_DRAINING);
+	ada.blocked = true;
+	world_pass(world, 4999);
+	assert_false(ada.cut);
+	world_pass(world, 1);
+	assert_true(ada.cut);
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void a_drain_says_goodbye_to_all_at_different_times_and_lets_nobody_in(void **state)
+{
+	struct world *world = world_new();
+	struct client ada, grace, late;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_hello(&grace, world, 3, "");
+	client_said(&ada);
+	client_said(&grace);
+	world_book(world, 1);
+	client_said(&ada);
+	client_ack(&ada, 1);
+	sb_hub_drain(world->hub);
+	assert_true(sb_hub_has_unsaved(world->hub));
+	assert_string_equal(client_said(&ada), "goodbye draining; close 1012");
+	assert_string_equal(client_said(&grace), "goodbye draining; close 1012");
+	assert_int_not_equal(ada.come_back_ms, grace.come_back_ms);
+	client_connect(&late, world);
+	assert_string_equal(client_said(&late), "goodbye draining; close 1012");
+	assert_false(sb_hub_has_unsaved(world->hub));
+	assert_int_equal(world->devices[1].acked, 1);
+	client_drop(&ada);
+	client_drop(&grace);
+	client_drop(&late);
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_hello_in_time_is_closed_with_4408),
+		cmocka_unit_test(while_the_database_is_away_a_hello_waits_and_is_then_sent_away),
+		cmocka_unit_test(a_hello_is_served_when_the_database_is_back_in_time),
+		cmocka_unit_test(a_heartbeat_that_is_heard_keeps_the_session),
+		cmocka_unit_test(silence_for_two_heartbeats_cuts_the_connection),
+		cmocka_unit_test(events_that_nobody_acks_end_the_session_as_stalled),
+		cmocka_unit_test(an_ack_in_time_keeps_the_session),
+		cmocka_unit_test(a_close_that_nobody_takes_becomes_a_cut),
+		cmocka_unit_test(a_drain_says_goodbye_to_all_at_different_times_and_lets_nobody_in),
+	};
+
+	return cmocka_run_group_tests_name("core: time", tests, NULL, NULL);
+}
