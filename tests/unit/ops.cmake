@@ -1,0 +1,2 @@
+sb_unit_test(test_ops_config LIBS sb_ops)
+target_compile_definitions(test_ops_config PRIVATE SHIPPED_FILE="${CMAKE_SOURCE_DIR}/config/slotbelld.conf")

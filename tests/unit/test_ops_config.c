@@ -1,0 +1,235 @@
+/* Configuration: where a value comes from, what is refused and with which words, each range at its
+ * edges. */
+#include "daemon/ops/config.h"
+#include "daemon/ops/log_sink.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* after its standard headers */
+#include <cmocka.h>
+
+#define NEEDED "[tls]\ncertificate = c\nkey = k\n[database]\nurl = postgresql:///x\n"
+
+static char *errors;
+static size_t errors_len;
+static struct sb_config config;
+
+/* Reads `text` as a file, with `settings`; what was wrong is in `errors`. */
+static int read_with(const char *text, const char *const *settings, size_t count)
+{
+	char path[] = "/tmp/slotbelld-conf-XXXXXX";
+	int fd = mkstemp(path), result;
+	FILE *out;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+	sb_config_fini(&config);
+	free(errors);
+	out = open_memstream(&errors, &errors_len);
+	result = sb_config_read(&config, path, settings, count, out);
+	(void)fclose(out);
+	(void)unlink(path);
+	return result;
+}
+
+static int read_text(const char *text)
+{
+	return read_with(text, NULL, 0);
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	sb_config_fini(&config);
+	free(errors);
+	errors = NULL;
+	return 0;
+}
+
+static void what_is_not_said_has_its_default(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text(NEEDED), 0);
+	assert_string_equal(config.listen_address, "[::]:8443");
+	assert_int_equal(config.sessions_window, 32);
+	assert_int_equal(config.log_level, SB_LOG_INFO);
+	assert_int_equal(config.drain_seconds, 20);
+}
+
+static void file_then_environment_then_command_line(void **state)
+{
+	const char *const settings[] = {"sessions.window=7"};
+
+	(void)state;
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 5\n"), 0);
+	assert_int_equal(config.sessions_window, 5);
+	(void)setenv("SLOTBELL_SESSIONS_WINDOW", "6", 1);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 5\n"), 0);
+	assert_int_equal(config.sessions_window, 6);
+	assert_int_equal(read_with(NEEDED "[sessions]\nwindow = 5\n", settings, 1), 0);
+	assert_int_equal(config.sessions_window, 7);
+	(void)unsetenv("SLOTBELL_SESSIONS_WINDOW");
+}
+
+static void a_range_holds_at_its_edges(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 1\n"), 0);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 256\n"), 0);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 0\n"), 1);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 257\n"), 1);
+	assert_non_null(strstr(
+		errors,
+		":7: [sessions] window = 257: must be a whole number from 1 to 256 (default 32)"));
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = -1\n"), 1);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 3x\n"), 1);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow =\n"), 1);
+	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 99999999999999999999\n"), 1);
+}
+
+static void all_that_is_wrong_is_told_at_once(void **state)
+{
+	const char *const settings[] = {"what", "log.colour=red"};
+
+	(void)state;
+	assert_int_equal(
+		read_with(
+			"[tls]\ncertificate = c\n[sessions]\nwindw = 3\n[sesions]\nmax = 1\n[log]\n"
+			"level = loud\nlevel = info\n",
+			settings, 2),
+		8);
+	assert_non_null(strstr(
+		errors, ":4: [sessions] windw: no such key; there are: window, heartbeat_seconds"));
+	assert_non_null(strstr(
+		errors,
+		":6: [sesions] max: there is no section [sesions]; there are: [listen] [tls]"));
+	assert_non_null(strstr(errors, ":8: [log] level = loud: must be one of: error, warning"));
+	assert_non_null(strstr(errors, ":9: [log] level: stands here a second time"));
+	assert_non_null(strstr(errors, "--set what: not section.key=value"));
+	assert_non_null(strstr(errors, "--set: [log] colour: no such key"));
+	assert_non_null(strstr(errors, "[tls] key is missing"));
+	assert_non_null(strstr(errors, "[database] url is missing"));
+	assert_non_null(strstr(errors, "SLOTBELL_DATABASE_URL"));
+}
+
+static void a_line_too_long_is_an_error_and_its_continuation_is_not(void **state)
+{
+	char text[1024], long_value[201];
+
+	(void)state;
+	memset(long_value, 'x', 192);
+	long_value[192] = '\0';
+	(void)snprintf(text, sizeof(text), NEEDED "[listen]\norigins = %s\n\n",
+		       long_value); /* 202 */
+	assert_int_equal(read_text(text), 1);
+	assert_non_null(strstr(errors, ":7: longer than 198 characters"));
+	long_value[188] = '\0';
+	(void)snprintf(text, sizeof(text), NEEDED "[listen]\norigins = %s\n\n",
+		       long_value); /* 198 */
+	assert_int_equal(read_text(text), 0);
+	assert_int_equal(strlen(config.listen_origins), 188);
+	assert_int_equal(
+		read_text(NEEDED "[listen]\norigins = https://a.example\n  ,https://b.example\n"),
+		0);
+	assert_string_equal(config.listen_origins, "https://a.example,https://b.example");
+}
+
+static void a_file_that_is_not_there_is_named(void **state)
+{
+	FILE *out;
+
+	(void)state;
+	sb_config_fini(&config);
+	free(errors);
+	out = open_memstream(&errors, &errors_len);
+	assert_int_equal(sb_config_read(&config, "/nowhere/slotbelld.conf", NULL, 0, out), 4);
+	(void)fclose(out);
+	assert_non_null(strstr(
+		errors, "/nowhere/slotbelld.conf: cannot be read: No such file or directory"));
+}
+
+static char *printed(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	sb_config_print(&config, out);
+	(void)fclose(out);
+	return text;
+}
+
+static void what_is_printed_can_be_read_again_and_shows_no_password(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_int_equal(
+		read_text("[tls]\ncertificate = c\nkey = k\n[database]\n"
+			  "url = postgresql://ada:secret@db/x?password=secret&sslmode=require\n"
+			  "[sessions]\nwindow = 9\n[log]\nlevel = debug\n"),
+		0);
+	text = printed();
+	assert_null(strstr(text, "secret"));
+	assert_non_null(
+		strstr(text, "url = postgresql://ada:***@db/x?password=***&sslmode=require\n"));
+	assert_int_equal(read_text(text), 0);
+	assert_int_equal(config.sessions_window, 9);
+	assert_int_equal(config.log_level, SB_LOG_DEBUG);
+	free(text);
+}
+
+/* Every key stands in the shipped file, with its default, and no other. */
+static void the_shipped_file_has_every_key_with_its_default(void **state)
+{
+	char *shipped = NULL;
+	size_t size = 0;
+	FILE *file = fopen(SHIPPED_FILE, "re");
+
+	(void)state;
+	assert_non_null(file);
+	assert_true(getdelim(&shipped, &size, '\0', file) > 0);
+	(void)fclose(file);
+	assert_int_equal(read_text(shipped), 0);
+#define CHECK_NEEDED(key, fallback) assert_non_null(strstr(shipped, "\n" #key " = "));
+#define CHECK_TEXT(key, fallback)       \
+	assert_non_null(strstr(shipped, \
+			       *(fallback) ? "\n#" #key " = " fallback "\n" : "\n#" #key " =\n"));
+#define CHECK_NUMBER CHECK_TEXT
+#define CHECK_LEVEL  CHECK_TEXT
+#define CHECK_FORMAT CHECK_TEXT
+#define CHECK(section, key, kind, field, fallback, min, max, what) \
+	assert_non_null(strstr(shipped, "\n[" #section "]\n"));    \
+	CHECK_##kind(key, fallback)
+	SB_CONFIG_KEYS(CHECK)
+	/* With the comment signs of its keys taken off every line is known, and all is as it was.
+	 */
+	for (char *at = shipped; (at = strstr(at, "\n#"));) {
+		at += 2;
+		if (*at != ' ' && *at != '\n')
+			memmove(at - 1, at, strlen(at) + 1);
+	}
+	assert_int_equal(read_text(shipped), 0);
+	assert_int_equal(config.sessions_max, 15000);
+	free(shipped);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_not_said_has_its_default),
+		cmocka_unit_test(file_then_environment_then_command_line),
+		cmocka_unit_test(a_range_holds_at_its_edges),
+		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
+		cmocka_unit_test(a_line_too_long_is_an_error_and_its_continuation_is_not),
+		cmocka_unit_test(a_file_that_is_not_there_is_named),
+		cmocka_unit_test(what_is_printed_can_be_read_again_and_shows_no_password),
+		cmocka_unit_test(the_shipped_file_has_every_key_with_its_default),
+	};
+
+	return cmocka_run_group_tests_name("ops: configuration", tests, NULL, clean_up);
+}
