@@ -40,8 +40,7 @@ int sb_ctl_next(struct sb_ctl *ctl, int argc, char **argv, const struct option *
 {
 	opterr = 0;
 	for (;;) {
-		int found =
-			getopt_long(argc, argv, ctl->command ? ":h" : "+:h", options, NULL);
+		int found = getopt_long(argc, argv, ctl->command ? ":h" : "+:h", options, NULL);
 
 		switch (found) {
 		case -1:

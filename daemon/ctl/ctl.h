@@ -34,24 +34,24 @@ struct sb_ctl_command {
 
 /* What was said before or after the command, and holds for every one. */
 struct sb_ctl {
-	bool json;            /* --json */
+	bool json;	      /* --json */
 	const char *database; /* --database, or SLOTBELL_DATABASE_URL; NULL: not said */
 	const char *socket;   /* --socket: the daemon's control socket; NULL: not said */
 	const struct sb_ctl_command *command; /* NULL until it is known */
-	const char *group;                    /* its first word; NULL until it is known */
-	enum sb_exit status;                  /* why sb_ctl_next() said SB_CTL_STOP */
+	const char *group;		      /* its first word; NULL until it is known */
+	enum sb_exit status;		      /* why sb_ctl_next() said SB_CTL_STOP */
 };
 
 /* Every command's options end with these. A command's own have values from 1 on. */
 enum { SB_OPTION_JSON = 1000, SB_OPTION_DATABASE, SB_OPTION_SOCKET, SB_OPTION_VERSION };
-#define SB_CTL_OPTIONS                                                                             \
-	{"json", no_argument, NULL, SB_OPTION_JSON},                                               \
-		{"database", required_argument, NULL, SB_OPTION_DATABASE},                         \
-		{"socket", required_argument, NULL, SB_OPTION_SOCKET},                             \
-		{"version", no_argument, NULL, SB_OPTION_VERSION},                                 \
-		{"help", no_argument, NULL, 'h'},                                                  \
-	{                                                                                          \
-		NULL, 0, NULL, 0                                                                   \
+#define SB_CTL_OPTIONS                                                     \
+	{"json", no_argument, NULL, SB_OPTION_JSON},                       \
+		{"database", required_argument, NULL, SB_OPTION_DATABASE}, \
+		{"socket", required_argument, NULL, SB_OPTION_SOCKET},     \
+		{"version", no_argument, NULL, SB_OPTION_VERSION},         \
+		{"help", no_argument, NULL, 'h'},                          \
+	{                                                                  \
+		NULL, 0, NULL, 0                                           \
 	}
 
 enum { SB_CTL_STOP = 0, SB_CTL_END = -1 };

@@ -13,8 +13,8 @@
 #include <string.h>
 
 /* Nothing of ours is looked up along somebody's search_path, and times are the same everywhere. */
-#define SETTINGS                                                                                   \
-	"SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD';"                  \
+#define SETTINGS                                                                  \
+	"SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD';" \
 	"SET client_min_messages = warning"
 
 static const char url_hint[] =
@@ -85,14 +85,15 @@ PGconn *sb_database_open(struct sb_ctl *ctl)
 {
 	/* What stands after the URL cannot be set by it; what stands before is a default. */
 	static const char *const names[] = {
-		"fallback_application_name", "connect_timeout",  "target_session_attrs",
-		"keepalives_idle",           "keepalives_count", "keepalives_interval",
-		"tcp_user_timeout",          "dbname",           "client_encoding",
-		NULL,
+		"fallback_application_name", "connect_timeout",
+		"target_session_attrs",	     "keepalives_idle",
+		"keepalives_count",	     "keepalives_interval",
+		"tcp_user_timeout",	     "dbname",
+		"client_encoding",	     NULL,
 	};
 	const char *values[] = {
-		"slotbellctl", "10",  "read-write", "15", "3", "5", "30000", ctl->database,
-		"UTF8",        NULL,
+		"slotbellctl", "10",	"read-write",  "15",   "3",
+		"5",	       "30000", ctl->database, "UTF8", NULL,
 	};
 	PGconn *database;
 
@@ -166,7 +167,8 @@ void sb_database_complain(PGconn *database, const PGresult *result, const char *
 		return;
 	}
 	if (file && position)
-		sb_ctl_fail("%s, line %d: %s", file, line_of(sql, (int)strtol(position, NULL, 10)), message);
+		sb_ctl_fail("%s, line %d: %s", file, line_of(sql, (int)strtol(position, NULL, 10)),
+			    message);
 	else if (file)
 		sb_ctl_fail("%s: %s", file, message);
 	else
@@ -179,8 +181,7 @@ void sb_database_complain(PGconn *database, const PGresult *result, const char *
 		sb_ctl_say("  hint: %s", hint);
 }
 
-PGresult *sb_database_query(PGconn *database, const char *sql, int count,
-			    const char *const *values)
+PGresult *sb_database_query(PGconn *database, const char *sql, int count, const char *const *values)
 {
 	PGresult *result = PQexecParams(database, sql, count, NULL, values, NULL, NULL, 0);
 	ExecStatusType status = PQresultStatus(result);

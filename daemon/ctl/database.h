@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* A timestamptz as RFC 3339 text in UTC, in SQL; NULL stays NULL. */
-#define SB_SQL_INSTANT(value)                                                                      \
+#define SB_SQL_INSTANT(value) \
 	"to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 
 /*

@@ -88,8 +88,9 @@ static bool resolve_expiry(PGconn *database, const struct sb_expiry *expiry, cha
 	const char *const values[] = {expiry->instant, *expiry->interval ? expiry->interval : NULL};
 	PGresult *result = sb_database_query(
 		database,
-		"SELECT " SB_SQL_INSTANT("t") ", t <= now() FROM (SELECT"
-		" coalesce($1::timestamptz, now() + $2::interval)) AS expiry(t)",
+		"SELECT " SB_SQL_INSTANT(
+			"t") ", t <= now() FROM (SELECT"
+			     " coalesce($1::timestamptz, now() + $2::interval)) AS expiry(t)",
 		2, values);
 	const char *instant = result ? sb_database_value(result, 0, 0) : NULL;
 	bool good = result && (!instant || *PQgetvalue(result, 0, 1) == 'f');
@@ -115,13 +116,12 @@ static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mail
 
 	if (!resolve_expiry(database, expiry, &expires_at) || !secret_new(&secret))
 		goto out;
-	result = sb_database_query(database,
-				   "SELECT slotbell.enrol(mailbox => $1::text, label => $2::text,"
-				   " expires_at => $3::timestamptz, salt => $4::bytea,"
-				   " hash => $5::bytea), lower($1::text)",
-				   5,
-				   (const char *const[]){mailbox, label, expires_at, secret.salt,
-							 secret.hash});
+	result = sb_database_query(
+		database,
+		"SELECT slotbell.enrol(mailbox => $1::text, label => $2::text,"
+		" expires_at => $3::timestamptz, salt => $4::bytea,"
+		" hash => $5::bytea), lower($1::text)",
+		5, (const char *const[]){mailbox, label, expires_at, secret.salt, secret.hash});
 	if (!result)
 		goto out;
 	secret.token.device_id = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
@@ -164,96 +164,6 @@ static enum sb_exit run_enrol(struct sb_ctl *ctl, int argc, char **argv)
 	return status;
 }
 
-/* ---- list ---- */
-
-/* Columns of this query, by number. The view has seen every epoch: lag is its to say. */
-enum {
-	COLUMN_ID,
-	COLUMN_MAILBOX,
-	COLUMN_LABEL,
-	COLUMN_STATE,
-	COLUMN_LAG,
-	COLUMN_LAST_SEEN,
-	COLUMN_EXPIRES,
-	COLUMNS_SHOWN,
-	COLUMN_ACKED = COLUMNS_SHOWN,
-	COLUMN_HEAD,
-	COLUMN_EPOCH,
-	COLUMN_CREATED,
-	COLUMN_REVOKED,
-};
-
-static const char list_sql[] =
-	"SELECT id, mailbox, label,"
-	" CASE WHEN revoked_at IS NOT NULL THEN 'revoked'"
-	"      WHEN expires_at <= now() THEN 'expired' ELSE 'live' END,"
-	" head - acked, " SB_SQL_INSTANT("last_seen_at") ", " SB_SQL_INSTANT("expires_at")
-	", acked, head, epoch, " SB_SQL_INSTANT("created_at") ", " SB_SQL_INSTANT("revoked_at")
-	" FROM slotbell.devices ORDER BY mailbox, id";
-
-static void print_devices(const PGresult *result)
-{
-	static const char *const titles[COLUMNS_SHOWN] = {
-		"ID", "MAILBOX", "LABEL", "STATE", "LAG", "LAST SEEN", "EXPIRES",
-	};
-	size_t devices = (size_t)PQntuples(result);
-	const char **cells = calloc((devices + 1) * COLUMNS_SHOWN, sizeof(*cells));
-
-	sb_need(cells);
-	for (int column = 0; column < COLUMNS_SHOWN; column++) {
-		cells[column] = titles[column];
-		for (size_t i = 0; i < devices; i++) {
-			const char *value = sb_database_value(result, (int)i, column);
-
-			cells[(i + 1) * COLUMNS_SHOWN + (size_t)column] =
-				value && *value ? value : NULL;
-		}
-	}
-	sb_print_table("rlllrll", devices + 1, cells);
-	free(cells);
-}
-
-static void print_device_json(const PGresult *result, int row)
-{
-#define TEXT(column)   sb_database_value(result, row, column)
-#define NUMBER(column) (json_int_t) strtoll(PQgetvalue(result, row, column), NULL, 10)
-	sb_print_json(json_pack(
-		"{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:s?}", "device",
-		NUMBER(COLUMN_ID), "mailbox", TEXT(COLUMN_MAILBOX), "label",
-		PQgetvalue(result, row, COLUMN_LABEL), "state", TEXT(COLUMN_STATE), "acked",
-		NUMBER(COLUMN_ACKED), "head", NUMBER(COLUMN_HEAD), "lag", NUMBER(COLUMN_LAG),
-		"epoch", TEXT(COLUMN_EPOCH), "created_at", TEXT(COLUMN_CREATED), "last_seen_at",
-		TEXT(COLUMN_LAST_SEEN), "expires_at", TEXT(COLUMN_EXPIRES), "revoked_at",
-		TEXT(COLUMN_REVOKED)));
-#undef TEXT
-#undef NUMBER
-}
-
-static enum sb_exit run_list(struct sb_ctl *ctl, int argc, char **argv)
-{
-	PGconn *database;
-	PGresult *result;
-
-	if (!sb_ctl_arguments(ctl, argc, argv, 0))
-		return ctl->status;
-	database = sb_database_open(ctl);
-	if (!database)
-		return ctl->status;
-	result = sb_database_query(database, list_sql, 0, NULL);
-	if (result && ctl->json) {
-		for (int row = 0; row < PQntuples(result); row++)
-			print_device_json(result, row);
-	} else if (result && PQntuples(result) > 0) {
-		print_devices(result);
-	} else if (result) {
-		sb_ctl_say("no device is enrolled yet");
-	}
-	ctl->status = result ? SB_EXIT_DONE : SB_EXIT_FAILED;
-	PQclear(result);
-	PQfinish(database);
-	return ctl->status;
-}
-
 /* ---- rotate and revoke ---- */
 
 static bool read_id(struct sb_ctl *ctl, const char *text)
@@ -272,8 +182,8 @@ static bool keep_expiry(PGconn *database, const char *id, char **ret_instant)
 {
 	PGresult *result = sb_database_query(
 		database,
-		"SELECT " SB_SQL_INSTANT("expires_at")
-		", coalesce(expires_at <= now(), false) FROM slotbell.devices WHERE id = $1",
+		"SELECT " SB_SQL_INSTANT("expires_at") ", coalesce(expires_at <= now(), false) "
+						       "FROM slotbell.devices WHERE id = $1",
 		1, (const char *const[]){id});
 	bool good = result != NULL;
 	const char *instant = NULL;
@@ -385,8 +295,8 @@ static enum sb_exit run_revoke(struct sb_ctl *ctl, int argc, char **argv)
 	return ctl->status;
 }
 
-#define EXPIRES_HELP                                                                               \
-	"  --expires T  how long the token is good: never, 90d (days), 12h (hours), or until\n"    \
+#define EXPIRES_HELP                                                                            \
+	"  --expires T  how long the token is good: never, 90d (days), 12h (hours), or until\n" \
 	"               a time as in RFC 3339, like 2027-01-31T00:00:00Z\n"
 
 const struct sb_ctl_command sb_command_device_enrol = {
@@ -405,28 +315,13 @@ const struct sb_ctl_command sb_command_device_enrol = {
 	.run = run_enrol,
 };
 
-const struct sb_ctl_command sb_command_device_list = {
-	.group = "device",
-	.verb = "list",
-	.arguments = "",
-	.summary = "Shows every device, and how far behind it is",
-	.help = "LAG is how many numbers the device's last ack lies behind its mailbox. Times are\n"
-		"in UTC.\n"
-		"\n"
-		"Examples:\n"
-		"  slotbellctl device list\n"
-		"  slotbellctl device list --json | jq 'select(.state == \"live\" and .lag > 100)'\n",
-	.run = run_list,
-};
-
 const struct sb_ctl_command sb_command_device_rotate = {
 	.group = "device",
 	.verb = "rotate",
 	.arguments = "ID [--expires T]",
 	.summary = "Gives a device a new token; the old one is void at once",
-	.help = "The device keeps its place: nothing is lost or repeated, once it has the token.\n"
-	EXPIRES_HELP
-		"               (without it: as long as the old one was)\n"
+	.help = "The device keeps its place: nothing is lost or repeated, once it has the "
+		"token.\n" EXPIRES_HELP "               (without it: as long as the old one was)\n"
 		"\n"
 		"Examples:\n"
 		"  slotbellctl device rotate 7 >ada.token\n",

@@ -13,9 +13,9 @@
 #include <string.h>
 
 static const struct sb_ctl_command *const commands[] = {
-	&sb_command_db_init,       &sb_command_db_upgrade,    &sb_command_db_new_epoch,
-	&sb_command_device_enrol,  &sb_command_device_list,   &sb_command_device_rotate,
-	&sb_command_device_revoke, &sb_command_publish,       &sb_command_tail,
+	&sb_command_db_init,	   &sb_command_db_upgrade,  &sb_command_db_new_epoch,
+	&sb_command_device_enrol,  &sb_command_device_list, &sb_command_device_rotate,
+	&sb_command_device_revoke, &sb_command_publish,	    &sb_command_tail,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -14,7 +14,7 @@
 /* One file of config/sql; its number is the version that it brings the schema to. */
 struct sb_schema_file {
 	int version;
-	const char *name;         /* "001_tables", as slotbell.migration records it */
+	const char *name;	  /* "001_tables", as slotbell.migration records it */
 	const unsigned char *sql; /* UTF-8, terminated */
 };
 
@@ -23,9 +23,9 @@ extern const struct sb_schema_file sb_schema_files[];
 extern const size_t sb_schema_file_count;
 
 struct sb_migrated {
-	int version;   /* the schema's now */
-	size_t first;  /* the files that were applied just now: */
-	size_t count;  /* sb_schema_files[first] and the next ones */
+	int version;  /* the schema's now */
+	size_t first; /* the files that were applied just now: */
+	size_t count; /* sb_schema_files[first] and the next ones */
 };
 
 /*

@@ -10,7 +10,7 @@
 enum sb_time_form {
 	SB_TIME_BAD,
 	SB_TIME_INSTANT, /* RFC 3339: 2026-11-24T10:00:00+01:00, with Z, or a space for T */
-	SB_TIME_LOCAL,   /* the same without an offset: the time on a clock somewhere */
+	SB_TIME_LOCAL,	 /* the same without an offset: the time on a clock somewhere */
 };
 
 /* Seconds may be left out, and may have a fraction. */

@@ -1,0 +1,137 @@
+/* Rows of slotbell.events() as lines; see event.h. */
+#include "daemon/ctl/event.h"
+#include "daemon/ctl/ctl.h"
+#include "daemon/ctl/database.h"
+#include "daemon/ctl/output.h"
+#include "protocol/booking.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	COLUMN_SEQ,
+	COLUMN_EPOCH,
+	COLUMN_CHANGE,
+	COLUMN_PUBLISHED_US,
+	COLUMN_PUBLISHED,
+	COLUMN_UID,
+	COLUMN_STARTS_S,
+	COLUMN_STARTS_LOCAL,
+	COLUMN_TIME_ZONE,
+	COLUMN_MINUTES,
+	COLUMN_SUBJECT,
+	COLUMN_ATTENDEES,
+	COLUMN_DETAILS,
+};
+
+const char sb_event_columns[] =
+	"seq, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
+	" to_char(published_at, 'YYYY-MM-DD HH24:MI:SS\"Z\"'), uid,"
+	" extract(epoch FROM starts_at)::bigint,"
+	" to_char(starts_at AT TIME ZONE time_zone, 'YYYY-MM-DD\"T\"HH24:MI:SS'), time_zone,"
+	" duration_minutes, subject, attendees, details";
+
+static const char *text(const PGresult *result, int row, int column)
+{
+	return sb_database_value(result, row, column);
+}
+
+static int64_t number(const PGresult *result, int row, int column)
+{
+	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+int64_t sb_event_seq(const PGresult *result, int row)
+{
+	return number(result, row, COLUMN_SEQ);
+}
+
+const char *sb_event_epoch(const PGresult *result, int row)
+{
+	return PQgetvalue(result, row, COLUMN_EPOCH);
+}
+
+/* A part of the line, after two blanks; nothing when it is not there. */
+static void print_part(const char *format, const char *part)
+{
+	char *clean;
+
+	if (!part || !*part)
+		return;
+	clean = sb_clean(part, false);
+	fputs("  ", stdout);
+	printf(format, clean);
+	free(clean);
+}
+
+static void print_attendees(const char *attendees)
+{
+	json_t *list = attendees ? json_loads(attendees, 0, NULL) : NULL;
+	const json_t *attendee;
+	size_t i;
+
+	json_array_foreach(list, i, attendee)
+	{
+		const char *name = json_string_value(json_object_get(attendee, "name"));
+		const char *email = json_string_value(json_object_get(attendee, "email"));
+		char *who = NULL;
+
+		sb_need(asprintf(&who, name && *name ? "%s <%s>" : "%s%s",
+				 name && *name ? name : "", email ? email : "") >= 0);
+		print_part("%s", who);
+		free(who);
+	}
+	json_decref(list);
+}
+
+void sb_event_print(const PGresult *result, int row)
+{
+	const char *starts_local = text(result, row, COLUMN_STARTS_LOCAL);
+
+	printf("%s %6s  %-9s", PQgetvalue(result, row, COLUMN_PUBLISHED),
+	       PQgetvalue(result, row, COLUMN_SEQ), PQgetvalue(result, row, COLUMN_CHANGE));
+	if (starts_local) {
+		/* Seconds are of use to nobody in a calendar. */
+		printf("  %.10s %.5s", starts_local, starts_local + sizeof("2026-11-24T") - 1);
+		print_part("%s", text(result, row, COLUMN_TIME_ZONE));
+		print_part("%s min", text(result, row, COLUMN_MINUTES));
+	}
+	print_part("%s", text(result, row, COLUMN_SUBJECT));
+	print_attendees(text(result, row, COLUMN_ATTENDEES));
+	print_part("uid=%s", text(result, row, COLUMN_UID));
+	putchar('\n');
+}
+
+void sb_event_print_json(const PGresult *result, int row)
+{
+	struct sb_epoch epoch;
+	struct sb_event event = {
+		.seq = number(result, row, COLUMN_SEQ),
+		.published_at_us = number(result, row, COLUMN_PUBLISHED_US),
+		.uid = text(result, row, COLUMN_UID),
+		.has_starts_at = text(result, row, COLUMN_STARTS_S) != NULL,
+		.starts_at_s = number(result, row, COLUMN_STARTS_S),
+		.starts_local = text(result, row, COLUMN_STARTS_LOCAL),
+		.time_zone = text(result, row, COLUMN_TIME_ZONE),
+		.duration_minutes = (int)number(result, row, COLUMN_MINUTES),
+		.subject = text(result, row, COLUMN_SUBJECT),
+		.attendees = text(result, row, COLUMN_ATTENDEES),
+		.details = text(result, row, COLUMN_DETAILS),
+	};
+	const char *word = PQgetvalue(result, row, COLUMN_EPOCH);
+	struct sb_text message;
+
+	/* A database newer than this program may have words that it does not know. */
+	if (sb_epoch_parse(word, strlen(word), &epoch) != 0 ||
+	    sb_change_parse(PQgetvalue(result, row, COLUMN_CHANGE), &event.change) != 0) {
+		sb_ctl_fail("event %lld cannot be shown: this slotbellctl is too old for the"
+			    " database",
+			    (long long)event.seq);
+		return;
+	}
+	sb_text_init(&message);
+	sb_event_encode(&message, &event, &epoch);
+	sb_need(!sb_text_failed(&message));
+	sb_print_json(json_loadb(message.data, message.len, 0, NULL));
+	sb_text_fini(&message);
+}
