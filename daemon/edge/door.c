@@ -142,14 +142,14 @@ static void adopt(struct sb_server *server, int fd)
 	server->adoption_failed = false;
 	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
 	server->adopting = NULL;
-	/* The descriptor is libwebsockets' now, whatever came of it: its number may already be
-	 * another's. */
-	if (server->adoption_failed)
-		return;
-	if (wsi)
+	/*
+	 * The descriptor is libwebsockets' now, whatever came of it: its number may
+	 * already be another's. One that failed goes with its own destroy callback,
+	 * which may have been already; where lws forgot it for want of memory, its
+	 * deadline remembers.
+	 */
+	if (!server->adoption_failed)
 		connection->wsi = wsi;
-	else
-		sb_connection_gone(connection);
 }
 
 static void set_options(int fd)

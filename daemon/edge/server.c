@@ -89,6 +89,12 @@ void sb_connection_gone(struct sb_connection *connection)
 	free(connection);
 }
 
+void sb_connection_kill(struct sb_connection *connection)
+{
+	connection->deaf = true;
+	lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
 static void serve_ready(struct sb_server *server)
 {
 	while (server->ready) {
@@ -96,7 +102,7 @@ static void serve_ready(struct sb_server *server)
 
 		not_ready(connection);
 		if (connection->to_cut)
-			lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+			sb_connection_kill(connection);
 		else
 			sb_ws_flush(connection);
 	}
@@ -131,8 +137,12 @@ void sb_server_tick(struct sb_server *server)
 		release_slot(connection);
 		sb_deadline_start(&connection->deadline, &server->openings, now);
 	}
-	while ((connection = take(&server->openings, now)))
-		lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+	while ((connection = take(&server->openings, now))) {
+		if (connection->wsi)
+			sb_connection_kill(connection);
+		else
+			sb_connection_gone(connection);
+	}
 }
 
 /* What libwebsockets calls errors is mostly what strangers send, so it is for those who look
@@ -241,12 +251,25 @@ static void on_handle_closed(uv_handle_t *handle)
 	free(server);
 }
 
-/* libwebsockets 4.1: once for its handles to close, and, when the loop has closed them, once more.
+static void note_closing(uv_handle_t *handle, void *is_closing)
+{
+	if (uv_is_closing(handle))
+		*(bool *)is_closing = true;
+}
+
+/*
+ * libwebsockets 4.1: destroyed once for its handles to close, and, when the
+ * loop has closed them all, once more. Not before: with the context its libuv
+ * plug-in is unloaded, and their close callbacks are in there.
  */
 static void on_destroy_again(uv_timer_t *timer)
 {
 	struct sb_server *server = timer->data;
+	bool is_closing = false;
 
+	uv_walk(server->loop, note_closing, &is_closing);
+	if (is_closing)
+		return;
 	if (server->context)
 		lws_context_destroy(server->context);
 	server->context = NULL;

@@ -23,11 +23,11 @@ struct sb_connection {
 	uint32_t message_len;
 	struct sb_deadline deadline; /* to be open by then */
 
-	bool opening : 1;  /* holds a slot among the handshakes */
-	bool is_ready : 1; /* in server->ready */
-	bool to_cut : 1;   /* the session wants it dropped */
-	bool closing : 1;  /* its close is to be sent when it can be written */
-	bool deaf : 1;	   /* nothing more is sent or taken: a close was sent or received */
+	bool opening : 1;    /* holds a slot among the handshakes */
+	bool is_ready : 1;   /* in server->ready */
+	bool to_cut : 1;     /* the session wants it dropped */
+	bool close_sent : 1; /* our close frame is on its way */
+	bool deaf : 1;	     /* nothing more is sent: a close was sent or received, or it is gone */
 };
 
 struct sb_door;
@@ -90,6 +90,8 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 struct sb_server *sb_server_of(struct lws *wsi);
 struct sb_connection *sb_connection_of(struct lws *wsi);
 void sb_connection_ready(struct sb_connection *connection);
+/* Drops it at once: without a close frame, and without waiting for anything. */
+void sb_connection_kill(struct sb_connection *connection);
 /* It is no handshake any more. */
 void sb_connection_opened(struct sb_connection *connection);
 /* The wsi goes: the last touch. */

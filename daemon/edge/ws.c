@@ -18,9 +18,10 @@
 /* One TLS record's plaintext, RFC 8446 section 5.1. */
 #define BURST_BYTES 16384
 /* A server's frame header: never masked, RFC 6455 section 5.2. */
-#define HEADER_MAX  10
-#define OPCODE_TEXT 0x81 /* FIN set */
-#define OPCODE_PING 0x89
+#define HEADER_MAX   10
+#define OPCODE_TEXT  0x81 /* FIN set */
+#define OPCODE_PING  0x89
+#define OPCODE_CLOSE 0x88
 
 /* ---- the link ---- */
 
@@ -69,7 +70,6 @@ static bool can_write(struct lws *wsi)
 
 struct burst {
 	size_t len;
-	bool close; /* the session's close comes after it */
 	unsigned char bytes[LWS_PRE + BURST_BYTES];
 };
 
@@ -118,6 +118,35 @@ static int add_frame(struct sb_connection *connection, struct burst *burst, stru
 	return result;
 }
 
+/* RFC 6455 section 5.5.1: the code, then a word for people. The peer's own close ends the
+ * connection. */
+static void add_close(struct sb_connection *connection, struct burst *burst)
+{
+	enum sb_reason reason = sb_session_reason(connection->session);
+	const char *word = sb_reason_word(reason);
+	int code = sb_reason_close_code(reason);
+	unsigned char *at = burst->bytes + LWS_PRE + burst->len;
+	size_t word_len = strlen(word);
+
+	at += put_header(at, OPCODE_CLOSE, 2 + word_len);
+	at[0] = (unsigned char)(code >> 8);
+	at[1] = (unsigned char)code;
+	memcpy(at + 2, word, word_len);
+	burst->len += 2 + 2 + word_len;
+	connection->deaf = true;
+	connection->close_sent = true;
+}
+
+/* With a byte of payload: the answer to an empty ping libwebsockets 4.1 does not tell us of. */
+static void add_ping(struct burst *burst)
+{
+	unsigned char *at = burst->bytes + LWS_PRE + burst->len;
+	size_t header_len = put_header(at, OPCODE_PING, 1);
+
+	at[header_len] = 'b';
+	burst->len += header_len + 1;
+}
+
 /* Pulls until nothing is left or the burst is full; 0, or -1 when the socket is broken. */
 static int fill(struct sb_connection *connection, struct burst *burst)
 {
@@ -133,11 +162,10 @@ static int fill(struct sb_connection *connection, struct burst *burst)
 				return -1;
 			break;
 		case SB_PULL_PING:
-			burst->len +=
-				put_header(burst->bytes + LWS_PRE + burst->len, OPCODE_PING, 0);
+			add_ping(burst);
 			break;
 		case SB_PULL_CLOSE:
-			connection->closing = true;
+			add_close(connection, burst);
 			return send_burst(connection, burst);
 		}
 	}
@@ -154,18 +182,10 @@ void sb_ws_flush(struct sb_connection *connection)
 	burst.len = 0;
 	if (!connection->session || connection->deaf)
 		return;
-	if (!can_write(connection->wsi)) {
+	if (!can_write(connection->wsi))
 		lws_callback_on_writable(connection->wsi);
-		return;
-	}
-	if (!connection->closing && fill(connection, &burst) != 0) {
-		connection->deaf = true;
-		lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
-		return;
-	}
-	if (connection->closing)
-		lws_callback_on_writable(
-			connection->wsi); /* the close itself is sent from the callback */
+	else if (fill(connection, &burst) != 0)
+		sb_connection_kill(connection);
 }
 
 /* ---- in ---- */
@@ -255,34 +275,26 @@ static void on_receive(struct sb_connection *connection, struct lws *wsi, const 
 		on_part(connection, bytes, len, last);
 }
 
-static int on_writeable(struct sb_connection *connection, struct lws *wsi)
-{
-	enum sb_reason reason;
-	const char *word;
-
-	if (!connection->closing) {
-		sb_connection_ready(connection);
-		return 0;
-	}
-	if (connection->deaf)
-		return 0;
-	connection->deaf = true;
-	reason = sb_session_reason(connection->session);
-	word = sb_reason_word(reason);
-	lws_close_reason(wsi, (enum lws_close_status)sb_reason_close_code(reason),
-			 (unsigned char *)(uintptr_t)word, strlen(word));
-	return -1;
-}
-
 /* The client closes; what it says of why goes into the log and the counters. */
-static void on_peer_close(struct sb_connection *connection, const unsigned char *body, size_t len)
+static int on_peer_close(struct sb_connection *connection, const unsigned char *body, size_t len)
 {
 	int code = len >= 2 ? body[0] << 8 | body[1] : 1005;
 
 	connection->deaf = true;
+	if (connection->close_sent)
+		return -1; /* the answer to ours: now the connection may go, and it is the server
+			      who ends it */
 	sb_session_left(connection->session, code == 1000   ? SB_REASON_BYE
 					     : code == 1001 ? SB_REASON_GOING_AWAY
 							    : SB_REASON_LOST);
+	return 0; /* libwebsockets answers it */
+}
+
+static void on_closed(struct sb_connection *connection)
+{
+	connection->deaf = true;
+	sb_session_gone(connection->session);
+	connection->session = NULL;
 }
 
 int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -300,15 +312,21 @@ int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
 	case LWS_CALLBACK_ESTABLISHED:
 		return on_established(connection, wsi);
 	case LWS_CALLBACK_RECEIVE:
-		on_receive(connection, wsi, in, len);
+		if (connection->session)
+			on_receive(connection, wsi, in, len);
 		return 0;
 	case LWS_CALLBACK_RECEIVE_PONG:
-		sb_session_heard(connection->session);
+		if (connection->session)
+			sb_session_heard(connection->session);
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
-		return on_writeable(connection, wsi);
+		sb_connection_ready(
+			connection); /* at the end of this turn, together with what else comes */
+		return 0;
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-		on_peer_close(connection, in, len);
+		return on_peer_close(connection, in, len);
+	case LWS_CALLBACK_CLOSED:
+		on_closed(connection);
 		return 0;
 	default:
 		return 0;
