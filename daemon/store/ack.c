@@ -30,7 +30,8 @@ int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_a
 	item->cursor = question->cursor;
 	item->failed_count = question->failed_count;
 	if (question->failed_count > 0)
-		memcpy(item->failed, question->failed, question->failed_count * sizeof(item->failed[0]));
+		memcpy(item->failed, question->failed,
+		       question->failed_count * sizeof(item->failed[0]));
 	sb_pg_queries_add(queries, SB_PG_KIND_ACK, &item->item);
 	return 0;
 }
@@ -40,8 +41,8 @@ static const struct item *of(const struct sb_pg_item *item)
 	return (const struct item *)item;
 }
 
-static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
-		 struct sb_text params[SB_PG_PARAMS_MAX])
+static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
+			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
 	size_t failures = 0;
 
@@ -69,7 +70,8 @@ static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
 }
 
 /* One row of an answer; leaves the item unmarked when the row makes no sense. */
-static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item, struct sb_pg_row *row)
+static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item,
+		       struct sb_pg_row *row)
 {
 	const char *outcome = sb_pg_row_text(row, OUTCOME);
 	struct sb_ack_saved saved = {.acked = sb_pg_row_int(row, ACKED)};
@@ -77,7 +79,8 @@ static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item, s
 	if (!outcome || row->bad)
 		return;
 	if (strcmp(outcome, "gone") == 0) {
-		/* No live device: the session's end comes by this recheck, for an ack has no word for it. */
+		/* No live device: the session's end comes by this recheck, for an ack has no word
+		 * for it. */
 		(void)sb_pg_queries_recheck(queries, of(item)->device_id);
 		return;
 	}
@@ -109,10 +112,10 @@ const struct sb_pg_kind_table sb_pg_kind_ack = {
 	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[])",
 	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6)",
 	.param_count = 6,
-	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY,
-			SB_PG_TEXT_ARRAY},
+	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY,
+			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY},
 	.column_count = COLUMNS,
-	.bind = bind,
+	.bind = write_params,
 	.answer = answer,
 	.fail = fail,
 };

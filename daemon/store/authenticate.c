@@ -10,9 +10,20 @@ struct item {
 	struct sb_authenticate question;
 };
 
-enum column { ITEM, OUTCOME, MAILBOX_ID, ADDRESS, SESSION_NO, ACKED, EXPIRES_AT, NUMBERING, COLUMNS = NUMBERING + 5 };
+enum column {
+	ITEM,
+	OUTCOME,
+	MAILBOX_ID,
+	ADDRESS,
+	SESSION_NO,
+	ACKED,
+	EXPIRES_AT,
+	NUMBERING,
+	COLUMNS = NUMBERING + 5
+};
 
-int sb_pg_queries_authenticate(struct sb_pg_queries *queries, const struct sb_authenticate *question)
+int sb_pg_queries_authenticate(struct sb_pg_queries *queries,
+			       const struct sb_authenticate *question)
 {
 	struct item *item;
 
@@ -31,8 +42,8 @@ static const struct sb_authenticate *question_of(struct sb_pg_item *item)
 	return &((struct item *)item)->question;
 }
 
-static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
-		 struct sb_text params[SB_PG_PARAMS_MAX])
+static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
+			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
 	(void)queries;
 	sb_pg_array_begin(&params[0], SB_PG_INT8, count);
@@ -72,10 +83,12 @@ static void answer(struct sb_pg_queries *queries, struct sb_pg_item *const *item
 		int64_t n = sb_pg_row_int(&row, ITEM);
 		struct sb_authenticated authenticated;
 
-		if (n < 1 || (uint64_t)n > count || items[n - 1]->answered || read_row(&row, &authenticated) < 0)
+		if (n < 1 || (uint64_t)n > count || items[n - 1]->answered ||
+		    read_row(&row, &authenticated) < 0)
 			continue;
 		items[n - 1]->answered = true;
-		sb_hub_authenticated(sb_pg_queries_hub(queries), question_of(items[n - 1])->session_id, &authenticated);
+		sb_hub_authenticated(sb_pg_queries_hub(queries),
+				     question_of(items[n - 1])->session_id, &authenticated);
 	}
 }
 
@@ -98,7 +111,7 @@ const struct sb_pg_kind_table sb_pg_kind_authenticate = {
 	.param_count = 3,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_BYTEA_ARRAY, SB_PG_BOOL_ARRAY},
 	.column_count = COLUMNS,
-	.bind = bind,
+	.bind = write_params,
 	.answer = answer,
 	.fail = fail,
 	.retire = retire,

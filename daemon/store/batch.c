@@ -49,7 +49,8 @@ size_t sb_pg_batch_take(struct sb_pg_batch *batch)
 {
 	uint32_t group = batch->first ? batch->first->group : 0;
 
-	while (batch->first && batch->first->group == group && batch->flying_count < batch->max_items) {
+	while (batch->first && batch->first->group == group &&
+	       batch->flying_count < batch->max_items) {
 		struct sb_pg_item *item = batch->first;
 
 		batch->first = item->next;
@@ -90,7 +91,8 @@ struct sb_pg_item *sb_pg_batch_split(struct sb_pg_batch *batch)
 		batch->flying[i]->losses = 0;
 	}
 	batch->last_group += 2;
-	/* After four thousand million failures: not 0, which is the group of those that never failed. */
+	/* After four thousand million failures: not 0, which is the group of those that never
+	 * failed. */
 	if (batch->last_group > UINT32_MAX - 2)
 		batch->last_group = 0;
 	land(batch);

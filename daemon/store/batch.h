@@ -44,7 +44,8 @@ bool sb_pg_batch_idle(const struct sb_pg_batch *batch);
 /* Takes the item, which begins as one that never failed: last in the queue, full or not. */
 void sb_pg_batch_add(struct sb_pg_batch *batch, struct sb_pg_item *item);
 
-/* Moves the next group's items, at most max_items, to flying, and returns how many. Nothing may fly. */
+/* Moves the next group's items, at most max_items, to flying, and returns how many. Nothing may
+ * fly. */
 size_t sb_pg_batch_take(struct sb_pg_batch *batch);
 
 /*

@@ -46,8 +46,8 @@ static const struct sb_fetch *question_of(const struct sb_pg_item *item)
 	return &((const struct item *)item)->question;
 }
 
-static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
-		 struct sb_text params[SB_PG_PARAMS_MAX])
+static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
+			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
 	const struct sb_pg_config *config = sb_pg_queries_config(queries);
 
@@ -86,8 +86,8 @@ static int read_event(struct sb_pg_row *row, int64_t after, struct sb_event *ret
  * Reads one mailbox's rows, from `first` on, and returns the row after them.
  * *ret_error: 0, or -EPROTO when they are not what fetch promises.
  */
-static int read_rows(struct sb_pg_queries *queries, const PGresult *result, int first, struct sb_fetched *ret_fetched,
-		     int *ret_error)
+static int read_rows(struct sb_pg_queries *queries, const PGresult *result, int first,
+		     struct sb_fetched *ret_fetched, int *ret_error)
 {
 	struct sb_event *events = sb_pg_queries_events(queries);
 	const int max = sb_pg_queries_config(queries)->max_events;
@@ -98,11 +98,13 @@ static int read_rows(struct sb_pg_queries *queries, const PGresult *result, int 
 	*ret_fetched = (struct sb_fetched){.after = last, .events = events};
 	*ret_error = sb_pg_row_numbering(&row, NUMBERING, &ret_fetched->numbering);
 	for (; row.row < PQntuples(result); row.row++) {
-		if (sb_pg_row_int(&row, MAILBOX_ID) != mailbox_id || sb_pg_row_int(&row, AFTER) != ret_fetched->after)
+		if (sb_pg_row_int(&row, MAILBOX_ID) != mailbox_id ||
+		    sb_pg_row_int(&row, AFTER) != ret_fetched->after)
 			break;
 		if (sb_pg_row_is_null(&row, SEQ) || *ret_error < 0)
 			continue;
-		if (ret_fetched->count == (size_t)max || read_event(&row, last, &events[ret_fetched->count]) < 0)
+		if (ret_fetched->count == (size_t)max ||
+		    read_event(&row, last, &events[ret_fetched->count]) < 0)
 			*ret_error = -EPROTO;
 		else
 			last = events[ret_fetched->count++].seq;
@@ -111,8 +113,8 @@ static int read_rows(struct sb_pg_queries *queries, const PGresult *result, int 
 }
 
 /* Rows mostly come in the order asked: `hint` is where the last one was found. */
-static struct sb_pg_item *find(struct sb_pg_item *const *items, size_t count, int64_t mailbox_id, int64_t after,
-			       size_t *hint)
+static struct sb_pg_item *find(struct sb_pg_item *const *items, size_t count, int64_t mailbox_id,
+			       int64_t after, size_t *hint)
 {
 	for (size_t tried = 0; tried < count; tried++) {
 		size_t i = (*hint + tried) % count;
@@ -155,13 +157,15 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 
 const struct sb_pg_kind_table sb_pg_kind_fetch = {
 	.signature = "slotbell.fetch(bigint[],bigint[],integer,integer)",
-	.sql = "SELECT mailbox_id, after, head, epoch, previous_epoch, base, floor, seq, change, published_at_us, "
-	       "uid, starts_at_s, starts_local, time_zone, duration_minutes, subject, attendees, details "
+	.sql = "SELECT mailbox_id, after, head, epoch, previous_epoch, base, floor, seq, change, "
+	       "published_at_us, "
+	       "uid, starts_at_s, starts_local, time_zone, duration_minutes, subject, attendees, "
+	       "details "
 	       "FROM slotbell.fetch($1, $2, $3, $4)",
 	.param_count = 4,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4, SB_PG_INT4},
 	.column_count = COLUMNS,
-	.bind = bind,
+	.bind = write_params,
 	.answer = answer,
 	.fail = fail,
 };

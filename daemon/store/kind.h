@@ -31,7 +31,8 @@ struct sb_pg_kind_table {
 		       const PGresult *result);
 	/* Tells the hub that this item got no answer. */
 	void (*fail)(struct sb_pg_queries *queries, struct sb_pg_item *item);
-	/* The item is answered for. Returns whether to ask the same again instead of freeing it. NULL: no. */
+	/* The item is answered for. Returns whether to ask the same again instead of freeing it.
+	 * NULL: no. */
 	bool (*retire)(struct sb_pg_queries *queries, struct sb_pg_item *item);
 };
 
@@ -43,11 +44,11 @@ extern const struct sb_pg_kind_table sb_pg_kind_reconcile;
 /* Who is being reconciled: what keeps one device from being asked twice at a time, and the walk. */
 struct sb_pg_reconciler {
 	struct sb_pg_recheck *by_device; /* hash of all that wait or fly */
-	int64_t *chunk;                  /* max_reconcile ids, room for the walk */
+	int64_t *chunk;			 /* max_reconcile ids, room for the walk */
 	bool walking;
-	bool exhausted;   /* the hub has no more after `after` */
-	int64_t after;    /* the walk's last device */
-	size_t open;      /* devices of the walk that are not yet answered for */
+	bool exhausted; /* the hub has no more after `after` */
+	int64_t after;	/* the walk's last device */
+	size_t open;	/* devices of the walk that are not yet answered for */
 };
 
 /* Gives the batch the walk's next chunk, if there is a walk and nothing flies. 0 or -ENOMEM. */
@@ -60,12 +61,14 @@ void sb_pg_reconciler_fini(struct sb_pg_reconciler *reconciler);
 /* ---- for the four ---- */
 
 struct sb_pg_reconciler *sb_pg_queries_reconciler(struct sb_pg_queries *queries);
-const struct sb_pg_batch *sb_pg_queries_batch(const struct sb_pg_queries *queries, enum sb_pg_kind kind);
+const struct sb_pg_batch *sb_pg_queries_batch(const struct sb_pg_queries *queries,
+					      enum sb_pg_kind kind);
 
 struct sb_hub *sb_pg_queries_hub(struct sb_pg_queries *queries);
 const struct sb_pg_config *sb_pg_queries_config(const struct sb_pg_queries *queries);
 /* Takes the item; it goes out at the end of this turn or with the next statement. */
-void sb_pg_queries_add(struct sb_pg_queries *queries, enum sb_pg_kind kind, struct sb_pg_item *item);
+void sb_pg_queries_add(struct sb_pg_queries *queries, enum sb_pg_kind kind,
+		       struct sb_pg_item *item);
 /* Room for max_events events; only during an answer. */
 struct sb_event *sb_pg_queries_events(struct sb_pg_queries *queries);
 

@@ -15,7 +15,7 @@
 #define STEADY_MS 1000
 
 enum state {
-	IDLE,       /* before start, or closed */
+	IDLE,	    /* before start, or closed */
 	WAITING,    /* the timer begins the next round */
 	LOOKING_UP, /* the timer ends the attempt, as in all states below but the last */
 	CONNECTING,
@@ -40,15 +40,15 @@ struct sb_pg_link {
 	unsigned int open_timers;
 
 	size_t preferred; /* the host that a round begins with: the last good one */
-	size_t tried;     /* hosts of this round */
+	size_t tried;	  /* hosts of this round */
 	struct lookup *lookup;
 	struct addrinfo *addresses, *next_address;
 
 	PGconn *conn;
-	uv_poll_t *poll;       /* made anew for each step of connecting */
-	uint64_t since_ms;     /* established at */
-	uint64_t established;  /* how often */
-	bool dispatching;      /* inside our own on_ready(): conn must stay */
+	uv_poll_t *poll;      /* made anew for each step of connecting */
+	uint64_t since_ms;    /* established at */
+	uint64_t established; /* how often */
+	bool dispatching;     /* inside our own on_ready(): conn must stay */
 	bool closing;
 	char dropped[256]; /* why; "": not dropped */
 	void (*on_closed)(struct sb_pg_link_user *user);
@@ -123,9 +123,10 @@ static void disconnect(struct sb_pg_link *link)
 
 static void wait_for_next_round(struct sb_pg_link *link)
 {
-	uint32_t random = 0;
+	uint32_t random;
 
-	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		random = (uint32_t)uv_hrtime();
 	link->state = WAITING;
 	link->tried = 0;
 	(void)uv_timer_start(&link->timer, on_timer, sb_backoff_next(&link->backoff, random), 0);
@@ -140,7 +141,9 @@ static void lose(struct sb_pg_link *link, const char *why)
 	(void)snprintf(words, sizeof(words), "%s: %s", sb_pg_host_label(current_host(link)), why);
 	words[strcspn(words, "\n")] = '\0';
 	if (established) {
-		link->preferred = link->dropped[0] ? 0 : (link->preferred + link->tried - 1) % link->url->host_count;
+		link->preferred = link->dropped[0] ? 0
+						   : (link->preferred + link->tried - 1) %
+							     link->url->host_count;
 		if (uv_now(link->loop) - link->since_ms >= STEADY_MS)
 			sb_backoff_reset(&link->backoff);
 		forget_addresses(link);
@@ -304,7 +307,8 @@ static void attempt_next_address(struct sb_pg_link *link)
 	struct addrinfo *found = link->next_address;
 
 	link->next_address = found->ai_next;
-	if (getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST) != 0) {
+	if (getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address), NULL, 0,
+			NI_NUMERICHOST) != 0) {
 		lose(link, "has an address that cannot be written down");
 		return;
 	}
@@ -347,7 +351,8 @@ static void look_up(struct sb_pg_link *link, const char *name)
 
 	link->state = LOOKING_UP;
 	(void)uv_timer_start(&link->timer, on_timer, link->timing.connect_ms, 0);
-	if (!lookup || uv_getaddrinfo(link->loop, &lookup->request, on_looked_up, name, NULL, &hints) < 0) {
+	if (!lookup ||
+	    uv_getaddrinfo(link->loop, &lookup->request, on_looked_up, name, NULL, &hints) < 0) {
 		free(lookup);
 		lose(link, "out of memory");
 		return;
@@ -404,7 +409,8 @@ static void on_dropper(uv_timer_t *timer)
 /* ---- for the user ---- */
 
 struct sb_pg_link *sb_pg_link_new(uv_loop_t *loop, const struct sb_pg_url *url,
-				  const struct sb_pg_link_timing *timing, struct sb_pg_link_user *user)
+				  const struct sb_pg_link_timing *timing,
+				  struct sb_pg_link_user *user)
 {
 	struct sb_pg_link *link = calloc(1, sizeof(*link));
 

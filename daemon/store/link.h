@@ -44,18 +44,21 @@ struct sb_pg_link_user {
 };
 
 struct sb_pg_link_timing {
-	uint32_t connect_ms;                     /* one attempt, from its first packet until established */
-	uint32_t backoff_min_ms, backoff_max_ms; /* between rounds: random(0, min(max, min * 2^n)) */
+	uint32_t connect_ms; /* one attempt, from its first packet until established */
+	uint32_t backoff_min_ms,
+		backoff_max_ms; /* between rounds: random(0, min(max, min * 2^n)) */
 };
 
 /* Borrows `url` and `user` until closed. NULL when out of memory. */
 struct sb_pg_link *sb_pg_link_new(uv_loop_t *loop, const struct sb_pg_url *url,
-				  const struct sb_pg_link_timing *timing, struct sb_pg_link_user *user);
+				  const struct sb_pg_link_timing *timing,
+				  struct sb_pg_link_user *user);
 
 /* Begins the first round in the loop's next turn. */
 void sb_pg_link_start(struct sb_pg_link *link);
 
-/* libpq's connection, from on_connected until on_down; else NULL. Nobody but the link reads from it. */
+/* libpq's connection, from on_connected until on_down; else NULL. Nobody but the link reads from
+ * it. */
 PGconn *sb_pg_link_conn(struct sb_pg_link *link);
 
 /* The user has set the connection up: the attempt's deadline is over. */

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WAKE    "slotbell_wake"
+#define WAKE	"slotbell_wake"
 #define CONTROL "slotbell_control"
 
 struct sb_pg_listener {
@@ -21,7 +21,8 @@ struct sb_pg_listener {
 	uv_timer_t timer; /* the next ping, or a ping's deadline */
 	bool listening;
 	bool pooled;
-	bool pinging; /* the deadline runs */
+	bool pinging;	   /* the deadline runs */
+	bool proof_failed; /* it passed */
 	char channel[48];
 	char nonce[17]; /* what the awaited notification says; "": none awaited */
 	void (*on_closed)(struct sb_pg *pg);
@@ -38,21 +39,24 @@ static struct sb_pg_listener *of_user(struct sb_pg_link_user *user)
 
 void sb_pg_listener_expect(struct sb_pg_listener *listener, char *ret_statement, size_t size)
 {
-	uint64_t random = uv_hrtime();
+	uint64_t random;
 
-	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		random = uv_hrtime();
 	(void)snprintf(listener->nonce, sizeof(listener->nonce), "%016" PRIx64, random);
 	(void)snprintf(ret_statement, size, "NOTIFY %s, '%s'", listener->channel, listener->nonce);
 	listener->pinging = true;
 	sb_pg_counting(listener->pg)->pings++;
-	(void)uv_timer_start(&listener->timer, on_timer, sb_pg_settings(listener->pg)->ping_deadline_ms, 0);
+	(void)uv_timer_start(&listener->timer, on_timer,
+			     sb_pg_settings(listener->pg)->ping_deadline_ms, 0);
 }
 
 static void proved(struct sb_pg_listener *listener)
 {
 	listener->nonce[0] = '\0';
 	listener->pinging = false;
-	(void)uv_timer_start(&listener->timer, on_timer, sb_pg_settings(listener->pg)->ping_every_ms, 0);
+	(void)uv_timer_start(&listener->timer, on_timer,
+			     sb_pg_settings(listener->pg)->ping_every_ms, 0);
 	sb_pg_on_proved(listener->pg);
 }
 
@@ -75,7 +79,9 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	sb_pg_counting(listener->pg)->lost_pings++;
-	sb_pg_link_drop(listener->link, "a notification that should prove LISTEN did not come back");
+	listener->proof_failed = true;
+	sb_pg_link_drop(listener->link,
+			"a notification that should prove LISTEN did not come back");
 }
 
 /* ---- the link's calls ---- */
@@ -86,14 +92,16 @@ static void on_connected(struct sb_pg_link_user *user)
 	PGconn *conn = sb_pg_link_conn(listener->link);
 	char sql[512];
 
-	(void)snprintf(listener->channel, sizeof(listener->channel), "slotbell_ping_%d", PQbackendPID(conn));
+	(void)snprintf(listener->channel, sizeof(listener->channel), "slotbell_ping_%d",
+		       PQbackendPID(conn));
 	/*
 	 * One implicit transaction: the last result comes when LISTEN is
 	 * committed. A server that closes idle sessions must not close this one.
 	 */
 	(void)snprintf(sql, sizeof(sql),
 		       "SELECT pg_is_in_recovery(), pg_backend_pid(); "
-		       "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'; "
+		       "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = "
+		       "'idle_session_timeout'; "
 		       "LISTEN " WAKE "; LISTEN " CONTROL "; LISTEN %s",
 		       listener->channel);
 	if (PQsendQuery(conn, sql) != 1)
@@ -179,6 +187,7 @@ static void on_down(struct sb_pg_link_user *user, const char *why)
 	listener->nonce[0] = '\0';
 	(void)uv_timer_stop(&listener->timer);
 	sb_pg_on_listener_down(listener->pg, why);
+	listener->proof_failed = false;
 }
 
 static const struct sb_pg_link_ops link_ops = {
@@ -190,10 +199,12 @@ static const struct sb_pg_link_ops link_ops = {
 
 /* ---- life ---- */
 
-struct sb_pg_listener *sb_pg_listener_new(uv_loop_t *loop, struct sb_pg *pg, const struct sb_pg_url *url)
+struct sb_pg_listener *sb_pg_listener_new(uv_loop_t *loop, struct sb_pg *pg,
+					  const struct sb_pg_url *url)
 {
 	const struct sb_pg_config *config = sb_pg_settings(pg);
-	const struct sb_pg_link_timing timing = {config->connect_ms, config->backoff_min_ms, config->backoff_max_ms};
+	const struct sb_pg_link_timing timing = {config->connect_ms, config->backoff_min_ms,
+						 config->backoff_max_ms};
 	struct sb_pg_listener *listener = calloc(1, sizeof(*listener));
 
 	if (!listener)
@@ -215,9 +226,9 @@ void sb_pg_listener_start(struct sb_pg_listener *listener)
 	sb_pg_link_start(listener->link);
 }
 
-void sb_pg_listener_drop(struct sb_pg_listener *listener, const char *why)
+bool sb_pg_listener_proof_failed(const struct sb_pg_listener *listener)
 {
-	sb_pg_link_drop(listener->link, why);
+	return listener->proof_failed;
 }
 
 bool sb_pg_listener_is_pooled(const struct sb_pg_listener *listener)

@@ -21,7 +21,8 @@ struct sb_pg;
 struct sb_pg_listener;
 
 /* Borrows `pg` and `url` until closed. NULL when out of memory. */
-struct sb_pg_listener *sb_pg_listener_new(uv_loop_t *loop, struct sb_pg *pg, const struct sb_pg_url *url);
+struct sb_pg_listener *sb_pg_listener_new(uv_loop_t *loop, struct sb_pg *pg,
+					  const struct sb_pg_url *url);
 void sb_pg_listener_start(struct sb_pg_listener *listener);
 
 /*
@@ -30,9 +31,11 @@ void sb_pg_listener_start(struct sb_pg_listener *listener);
  */
 void sb_pg_listener_expect(struct sb_pg_listener *listener, char *ret_statement, size_t size);
 
-void sb_pg_listener_drop(struct sb_pg_listener *listener, const char *why);
+/* During sb_pg_on_listener_down(): whether it went down because a proof did not come in time. */
+bool sb_pg_listener_proof_failed(const struct sb_pg_listener *listener);
 
-/* Whether the server's process has another number than the one we talk to: a pooler stands between. */
+/* Whether the server's process has another number than the one we talk to: a pooler stands between.
+ */
 bool sb_pg_listener_is_pooled(const struct sb_pg_listener *listener);
 
 /* Frees; `on_closed` in a later turn. Accepts NULL: on_closed is not called then. */

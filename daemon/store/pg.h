@@ -59,7 +59,8 @@ void sb_pg_config_defaults(struct sb_pg_config *config);
  */
 int sb_pg_url_check(const char *url, char *why, size_t size);
 
-/* `hub` may be NULL until sb_pg_set_hub(). NULL: out of memory, or a URL that sb_pg_url_check() refuses. */
+/* `hub` may be NULL until sb_pg_set_hub(). NULL: out of memory, or a URL that sb_pg_url_check()
+ * refuses. */
 struct sb_pg *sb_pg_new(uv_loop_t *loop, const struct sb_pg_config *config, struct sb_hub *hub);
 void sb_pg_set_hub(struct sb_pg *pg, struct sb_hub *hub);
 /* What the hub asks. Lives as long as `pg`. */
@@ -68,12 +69,14 @@ struct sb_store *sb_pg_store(struct sb_pg *pg);
 /* Begins to connect; the hub must be set. sb_hub_database(hub, true) says when it is up. */
 void sb_pg_start(struct sb_pg *pg);
 bool sb_pg_is_up(const struct sb_pg *pg);
-/* The newest problem in words, for STATUS= and the like; "" while up. Borrowed until the next turn. */
+/* The newest problem in words, for STATUS= and the like; "" while up. Borrowed until the next turn.
+ */
 const char *sb_pg_problem(const struct sb_pg *pg);
 
 /* As struct sb_store_ops' recheck: one question of the next reconcile. 0 or -ENOMEM. */
 int sb_pg_reconcile(struct sb_pg *pg, int64_t device_id);
-/* Asks for every device that the hub holds, a chunk at a time. Does so by itself every reconcile_seconds. */
+/* Asks for every device that the hub holds, a chunk at a time. Does so by itself every
+ * reconcile_seconds. */
 void sb_pg_reconcile_all(struct sb_pg *pg);
 
 /* Acks asked and not yet answered. */
@@ -93,45 +96,45 @@ void sb_pg_close(struct sb_pg *pg, void (*on_closed)(void *data), void *data);
 
 /* ---- for metrics ---- */
 
-#define SB_PG_KINDS(X)                     \
-	X(AUTHENTICATE, "authenticate")    \
-	X(FETCH, "fetch")                  \
-	X(ACK, "ack")                      \
+#define SB_PG_KINDS(X)                  \
+	X(AUTHENTICATE, "authenticate") \
+	X(FETCH, "fetch")               \
+	X(ACK, "ack")                   \
 	X(RECONCILE, "reconcile")
 
 enum sb_pg_kind {
 #define SB_PG_KIND_ENUM(name, word) SB_PG_KIND_##name,
 	SB_PG_KINDS(SB_PG_KIND_ENUM)
 #undef SB_PG_KIND_ENUM
-	SB_PG_KIND_COUNT
+		SB_PG_KIND_COUNT
 };
 
 const char *sb_pg_kind_word(enum sb_pg_kind kind);
 
 /* Upper bounds of the histograms' buckets; one more bucket is for what lies above. */
 #define SB_PG_BUCKETS 10
-extern const uint32_t sb_pg_size_bounds[SB_PG_BUCKETS];    /* questions per statement */
+extern const uint32_t sb_pg_size_bounds[SB_PG_BUCKETS];	   /* questions per statement */
 extern const uint32_t sb_pg_seconds_bounds[SB_PG_BUCKETS]; /* in microseconds */
 
 struct sb_pg_kind_counters {
-	uint64_t asked;      /* questions */
-	uint64_t answered;   /* with an answer */
-	uint64_t failed;     /* with a failure */
-	uint64_t statements; /* sent, repeated ones included */
-	uint64_t items;      /* questions in them */
-	uint64_t errors;     /* statements that failed on a living connection */
-	uint64_t busy_us;    /* from sent to answered, summed */
+	uint64_t asked;			     /* questions */
+	uint64_t answered;		     /* with an answer */
+	uint64_t failed;		     /* with a failure */
+	uint64_t statements;		     /* sent, repeated ones included */
+	uint64_t items;			     /* questions in them */
+	uint64_t errors;		     /* statements that failed on a living connection */
+	uint64_t busy_us;		     /* from sent to answered, summed */
 	uint64_t sizes[SB_PG_BUCKETS + 1];   /* statements by size; not cumulative */
 	uint64_t seconds[SB_PG_BUCKETS + 1]; /* statements by time; not cumulative */
 };
 
 struct sb_pg_counters {
 	struct sb_pg_kind_counters kinds[SB_PG_KIND_COUNT];
-	uint64_t notifications;     /* wakes and controls heard */
+	uint64_t notifications;	    /* wakes and controls heard */
 	uint64_t bad_notifications; /* whose payload is no id: somebody plays with the channel */
 	uint64_t pings, lost_pings; /* the listener's proofs */
 	uint64_t failed_attempts;   /* connections not made or lost, both links */
-	uint64_t ups;               /* times the database came up; minus one: reconnects */
+	uint64_t ups;		    /* times the database came up; minus one: reconnects */
 };
 
 const struct sb_pg_counters *sb_pg_counters(const struct sb_pg *pg);

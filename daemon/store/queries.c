@@ -21,7 +21,7 @@ struct sb_pg_queries {
 	const struct sb_pg_config *config;
 	struct sb_pg_batch batches[SB_PG_KIND_COUNT];
 	struct sb_pg_reconciler reconciler;
-	struct sb_event *events;                  /* room for one mailbox's */
+	struct sb_event *events; /* room for one mailbox's */
 	struct sb_text params[SB_PG_PARAMS_MAX];
 
 	bool ready; /* set up, and not given up */
@@ -31,7 +31,8 @@ struct sb_pg_queries {
 	PGresult *result; /* of the first one's statement, kept until its Sync */
 	uint64_t sent_ns[SB_PG_KIND_COUNT];
 
-	/* What one turn of the loop asks goes out at its end: check runs then, idle makes it come. */
+	/* What one turn of the loop asks goes out at its end: check runs then, idle makes it come.
+	 */
 	uv_check_t check;
 	uv_idle_t idle;
 	uv_timer_t deadline; /* of the first segment in flight */
@@ -51,7 +52,8 @@ static struct sb_pg_kind_counters *counters_of(struct sb_pg_queries *queries, en
 	return &sb_pg_counting(queries->pg)->kinds[kind];
 }
 
-static void count_in_bucket(uint64_t buckets[SB_PG_BUCKETS + 1], const uint32_t bounds[SB_PG_BUCKETS], uint64_t value)
+static void count_in_bucket(uint64_t buckets[SB_PG_BUCKETS + 1],
+			    const uint32_t bounds[SB_PG_BUCKETS], uint64_t value)
 {
 	int i = 0;
 
@@ -86,7 +88,8 @@ static void schedule(struct sb_pg_queries *queries)
 
 /* ---- answers ---- */
 
-static void finish_item(struct sb_pg_queries *queries, enum sb_pg_kind kind, struct sb_pg_item *item)
+static void finish_item(struct sb_pg_queries *queries, enum sb_pg_kind kind,
+			struct sb_pg_item *item)
 {
 	const struct sb_pg_kind_table *table = sb_pg_kind_tables[kind];
 
@@ -102,14 +105,16 @@ static void finish_item(struct sb_pg_queries *queries, enum sb_pg_kind kind, str
 		free(item);
 }
 
-static void split(struct sb_pg_queries *queries, enum sb_pg_kind kind, const char *state, const char *message)
+static void split(struct sb_pg_queries *queries, enum sb_pg_kind kind, const char *state,
+		  const char *message)
 {
 	struct sb_pg_batch *batch = &queries->batches[kind];
 	size_t count = batch->flying_count;
 	struct sb_pg_item *item = sb_pg_batch_split(batch);
 
 	sb_log(item ? SB_LOG_WARNING : SB_LOG_NOTICE, "database statement failed",
-	       "query=%s items=%zu sqlstate=%s message=\"%s\"", sb_pg_kind_word(kind), count, state, message);
+	       "query=%s items=%zu sqlstate=%s message=\"%s\"", sb_pg_kind_word(kind), count, state,
+	       message);
 	if (item)
 		finish_item(queries, kind, item);
 	schedule(queries);
@@ -147,7 +152,8 @@ static void end_kind(struct sb_pg_queries *queries, enum sb_pg_kind kind, const 
 		give_up(queries, words); /* on_down puts the items back */
 		return;
 	}
-	split(queries, kind, result ? sb_pg_sqlstate(result) : "-----", message ? message : "no result");
+	split(queries, kind, result ? sb_pg_sqlstate(result) : "-----",
+	      message ? message : "no result");
 }
 
 static void end_setup(struct sb_pg_queries *queries)
@@ -164,14 +170,25 @@ static void end_setup(struct sb_pg_queries *queries)
 
 /* ---- the pipeline ---- */
 
-static void push_segment(struct sb_pg_queries *queries, int segment)
+static void on_deadline(uv_timer_t *timer)
+{
+	give_up(timer->data, "a statement got no answer in time");
+}
+
+/* The server's own time-out should come first; this one is for a server that is no more. */
+static void start_deadline(struct sb_pg_queries *queries)
 {
 	const struct sb_pg_config *config = queries->config;
 
+	(void)uv_timer_start(&queries->deadline, on_deadline,
+			     config->statement_timeout_ms + config->ping_deadline_ms, 0);
+}
+
+static void push_segment(struct sb_pg_queries *queries, int segment)
+{
 	queries->segments[queries->segment_count++] = segment;
 	if (queries->segment_count == 1)
-		(void)uv_timer_start(&queries->deadline, on_deadline,
-				     config->statement_timeout_ms + config->ping_deadline_ms, 0);
+		start_deadline(queries);
 }
 
 static void end_segment(struct sb_pg_queries *queries)
@@ -181,7 +198,8 @@ static void end_segment(struct sb_pg_queries *queries)
 
 	queries->result = NULL;
 	queries->segment_count--;
-	memmove(queries->segments, queries->segments + 1, queries->segment_count * sizeof(queries->segments[0]));
+	memmove(queries->segments, queries->segments + 1,
+		queries->segment_count * sizeof(queries->segments[0]));
 	if (queries->segment_count > 0)
 		start_deadline(queries);
 	else
@@ -212,12 +230,8 @@ static void on_result(struct sb_pg_link_user *user, PGresult *result)
 	PQclear(result);
 }
 
-static void on_deadline(uv_timer_t *timer)
-{
-	give_up(timer->data, "a statement got no answer in time");
-}
-
-/* Writes the flying items' statement out. 0; -ENOMEM: not sent; -EIO: the connection is given up. */
+/* Writes the flying items' statement out. 0; -ENOMEM: not sent; -EIO: the connection is given up.
+ */
 static int send_batch(struct sb_pg_queries *queries, enum sb_pg_kind kind)
 {
 	static const int binary[SB_PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1};
@@ -232,7 +246,8 @@ static int send_batch(struct sb_pg_queries *queries, enum sb_pg_kind kind)
 	table->bind(queries, batch->flying, batch->flying_count, queries->params);
 	for (int i = 0; i < table->param_count; i++) {
 		if (sb_text_failed(&queries->params[i])) {
-			/* The failure sticks to the text; the next statement begins with a new one. */
+			/* The failure sticks to the text; the next statement begins with a new one.
+			 */
 			sb_text_fini(&queries->params[i]);
 			sb_text_init(&queries->params[i]);
 			return -ENOMEM;
@@ -240,7 +255,8 @@ static int send_batch(struct sb_pg_queries *queries, enum sb_pg_kind kind)
 		values[i] = queries->params[i].data;
 		lengths[i] = (int)queries->params[i].len;
 	}
-	if (PQsendQueryPrepared(conn, sb_pg_kind_word(kind), table->param_count, values, lengths, binary, 1) != 1 ||
+	if (PQsendQueryPrepared(conn, sb_pg_kind_word(kind), table->param_count, values, lengths,
+				binary, 1) != 1 ||
 	    PQpipelineSync(conn) != 1) {
 		give_up(queries, PQerrorMessage(conn));
 		return -EIO;
@@ -342,7 +358,8 @@ struct sb_pg_reconciler *sb_pg_queries_reconciler(struct sb_pg_queries *queries)
 	return &queries->reconciler;
 }
 
-const struct sb_pg_batch *sb_pg_queries_batch(const struct sb_pg_queries *queries, enum sb_pg_kind kind)
+const struct sb_pg_batch *sb_pg_queries_batch(const struct sb_pg_queries *queries,
+					      enum sb_pg_kind kind)
 {
 	return &queries->batches[kind];
 }
@@ -375,7 +392,8 @@ void sb_pg_queries_send(struct sb_pg_queries *queries, const char *statement)
 
 	if (!queries->ready)
 		return;
-	if (PQsendQueryParams(conn, statement, 0, NULL, NULL, NULL, NULL, 0) != 1 || PQpipelineSync(conn) != 1) {
+	if (PQsendQueryParams(conn, statement, 0, NULL, NULL, NULL, NULL, 0) != 1 ||
+	    PQpipelineSync(conn) != 1) {
 		give_up(queries, PQerrorMessage(conn));
 		return;
 	}
@@ -395,7 +413,8 @@ size_t sb_pg_queries_open_acks(const struct sb_pg_queries *queries)
 	return batch->waiting + batch->flying_count;
 }
 
-void sb_pg_queries_flush_then(struct sb_pg_queries *queries, void (*on_flushed)(void *data), void *data)
+void sb_pg_queries_flush_then(struct sb_pg_queries *queries, void (*on_flushed)(void *data),
+			      void *data)
 {
 	queries->on_flushed = on_flushed;
 	queries->flushed_data = data;
@@ -429,7 +448,8 @@ static void release(struct sb_pg_queries *queries)
 static int allocate(struct sb_pg_queries *queries, uv_loop_t *loop, const struct sb_pg_url *url)
 {
 	const struct sb_pg_config *config = queries->config;
-	const struct sb_pg_link_timing timing = {config->connect_ms, config->backoff_min_ms, config->backoff_max_ms};
+	const struct sb_pg_link_timing timing = {config->connect_ms, config->backoff_min_ms,
+						 config->backoff_max_ms};
 	const size_t max[SB_PG_KIND_COUNT] = {
 		[SB_PG_KIND_AUTHENTICATE] = config->max_authenticate,
 		[SB_PG_KIND_FETCH] = config->max_fetch,
@@ -449,7 +469,8 @@ static int allocate(struct sb_pg_queries *queries, uv_loop_t *loop, const struct
 	return queries->link ? 0 : -ENOMEM;
 }
 
-struct sb_pg_queries *sb_pg_queries_new(uv_loop_t *loop, struct sb_pg *pg, const struct sb_pg_url *url)
+struct sb_pg_queries *sb_pg_queries_new(uv_loop_t *loop, struct sb_pg *pg,
+					const struct sb_pg_url *url)
 {
 	struct sb_pg_queries *queries = calloc(1, sizeof(*queries));
 

@@ -22,11 +22,13 @@ struct sb_pg;
 struct sb_pg_queries;
 
 /* Borrows `pg` and `url` until closed. NULL when out of memory. */
-struct sb_pg_queries *sb_pg_queries_new(uv_loop_t *loop, struct sb_pg *pg, const struct sb_pg_url *url);
+struct sb_pg_queries *sb_pg_queries_new(uv_loop_t *loop, struct sb_pg *pg,
+					const struct sb_pg_url *url);
 void sb_pg_queries_start(struct sb_pg_queries *queries);
 
 /* As struct sb_store_ops has them. */
-int sb_pg_queries_authenticate(struct sb_pg_queries *queries, const struct sb_authenticate *question);
+int sb_pg_queries_authenticate(struct sb_pg_queries *queries,
+			       const struct sb_authenticate *question);
 int sb_pg_queries_fetch(struct sb_pg_queries *queries, const struct sb_fetch *question);
 int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_ack *question);
 int sb_pg_queries_recheck(struct sb_pg_queries *queries, int64_t device_id);
@@ -42,7 +44,8 @@ int sb_pg_queries_backend(const struct sb_pg_queries *queries);
 
 size_t sb_pg_queries_open_acks(const struct sb_pg_queries *queries);
 /* As sb_pg_flush_then(). */
-void sb_pg_queries_flush_then(struct sb_pg_queries *queries, void (*on_flushed)(void *data), void *data);
+void sb_pg_queries_flush_then(struct sb_pg_queries *queries, void (*on_flushed)(void *data),
+			      void *data);
 
 void sb_pg_queries_drop(struct sb_pg_queries *queries, const char *why);
 

@@ -66,7 +66,8 @@ int sb_pg_reconciler_step(struct sb_pg_queries *queries)
 	    batch->waiting >= batch->max_items)
 		return 0;
 	room = batch->max_items - batch->waiting;
-	count = sb_hub_held_devices(sb_pg_queries_hub(queries), reconciler->after, reconciler->chunk, room);
+	count = sb_hub_held_devices(sb_pg_queries_hub(queries), reconciler->after,
+				    reconciler->chunk, room);
 	for (size_t i = 0; i < count; i++) {
 		struct sb_pg_recheck *recheck = ask(queries, reconciler->chunk[i]);
 
@@ -99,8 +100,8 @@ void sb_pg_reconciler_fini(struct sb_pg_reconciler *reconciler)
 
 /* ---- the kind ---- */
 
-static void bind(struct sb_pg_queries *queries, struct sb_pg_item *const *items, size_t count,
-		 struct sb_text params[SB_PG_PARAMS_MAX])
+static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
+			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
 	(void)queries;
 	sb_pg_array_begin(&params[0], SB_PG_INT8, count);
@@ -137,8 +138,8 @@ static void answer(struct sb_pg_queries *queries, struct sb_pg_item *const *item
 
 		if (read_row(&row, &state) < 0)
 			continue;
-		HASH_FIND(hh, sb_pg_queries_reconciler(queries)->by_device, &state.device_id, sizeof(state.device_id),
-			  recheck);
+		HASH_FIND(hh, sb_pg_queries_reconciler(queries)->by_device, &state.device_id,
+			  sizeof(state.device_id), recheck);
 		if (!recheck || !recheck->flying || recheck->item.answered)
 			continue;
 		recheck->item.answered = true;
@@ -176,7 +177,7 @@ const struct sb_pg_kind_table sb_pg_kind_reconcile = {
 	.param_count = 1,
 	.param_types = {SB_PG_INT8_ARRAY},
 	.column_count = COLUMNS,
-	.bind = bind,
+	.bind = write_params,
 	.answer = answer,
 	.fail = fail,
 	.retire = retire,

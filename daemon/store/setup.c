@@ -28,7 +28,8 @@ static int send_server(PGconn *conn, const struct sb_pg_config *config)
 	char sql[768];
 
 	(void)snprintf(sql, sizeof(sql),
-		       "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), pg_backend_pid(), "
+		       "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
+		       "pg_backend_pid(), "
 		       "set_config('lock_timeout', '%" PRIu32 "', false), "
 		       "set_config('statement_timeout', '%" PRIu32 "', false), "
 		       "set_config('default_transaction_isolation', 'read committed', false), "
@@ -42,12 +43,13 @@ static int send_server(PGconn *conn, const struct sb_pg_config *config)
 static int send_rights(PGconn *conn)
 {
 	char sql[768];
-	int len = snprintf(sql, sizeof(sql), "SELECT bool_and(may IS NOT NULL), bool_and(may) FROM (VALUES ");
+	int len = snprintf(sql, sizeof(sql),
+			   "SELECT bool_and(may IS NOT NULL), bool_and(may) FROM (VALUES ");
 
 	for (int kind = 0; kind < SB_PG_KIND_COUNT; kind++)
 		len += snprintf(sql + len, sizeof(sql) - (size_t)len,
-				"%s(has_function_privilege(to_regprocedure('%s'), 'EXECUTE'))", kind ? ", " : "",
-				sb_pg_kind_tables[kind]->signature);
+				"%s(has_function_privilege(to_regprocedure('%s'), 'EXECUTE'))",
+				kind ? ", " : "", sb_pg_kind_tables[kind]->signature);
 	(void)snprintf(sql + len, sizeof(sql) - (size_t)len, ") AS rights (may)");
 	return send_text(conn, sql);
 }
@@ -61,7 +63,8 @@ int sb_pg_setup_send(struct sb_pg_setup *setup, PGconn *conn, const struct sb_pg
 	for (enum sb_pg_kind kind = 0; kind < SB_PG_KIND_COUNT; kind++) {
 		const struct sb_pg_kind_table *table = sb_pg_kind_tables[kind];
 
-		if (PQsendPrepare(conn, sb_pg_kind_word(kind), table->sql, table->param_count, table->param_types) != 1)
+		if (PQsendPrepare(conn, sb_pg_kind_word(kind), table->sql, table->param_count,
+				  table->param_types) != 1)
 			return -EIO;
 	}
 	return PQpipelineSync(conn) == 1 ? 0 : -EIO;
@@ -80,13 +83,14 @@ static void judge_rights(struct sb_pg_setup *setup, const PGconn *conn, const PG
 {
 	if (PQgetvalue(result, 0, 0)[0] != 't')
 		(void)snprintf(setup->problem, sizeof(setup->problem),
-			       "the schema slotbell in database \"%s\" lacks functions that its version should have; "
+			       "the schema slotbell in database \"%s\" lacks functions that its "
+			       "version should have; "
 			       "run slotbellctl db upgrade",
 			       PQdb(conn));
 	else if (PQgetvalue(result, 0, 1)[0] != 't')
 		(void)snprintf(setup->problem, sizeof(setup->problem),
-			       "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"", PQuser(conn),
-			       PQuser(conn));
+			       "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"",
+			       PQuser(conn), PQuser(conn));
 }
 
 void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGresult *result)
@@ -104,7 +108,8 @@ void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGr
 	if (step == SERVER)
 		judge_server(setup, result);
 	else if (step == VERSION && atoi(PQgetvalue(result, 0, 0)) != SB_SCHEMA_VERSION)
-		sb_pg_words_version(setup->problem, sizeof(setup->problem), atoi(PQgetvalue(result, 0, 0)));
+		sb_pg_words_version(setup->problem, sizeof(setup->problem),
+				    atoi(PQgetvalue(result, 0, 0)));
 	else if (step == RIGHTS)
 		judge_rights(setup, conn, result);
 }

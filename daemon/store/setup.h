@@ -8,9 +8,9 @@
 #include "daemon/store/kind.h"
 
 struct sb_pg_setup {
-	int step;           /* whose result comes next */
-	int backend_pid;    /* the server's process, as it says itself */
-	char problem[256];  /* in words; "": none so far */
+	int step;	   /* whose result comes next */
+	int backend_pid;   /* the server's process, as it says itself */
+	char problem[256]; /* in words; "": none so far */
 };
 
 /* The four kinds' tables, by enum sb_pg_kind. */

@@ -17,8 +17,8 @@ static const char *const forced[][2] = {
 
 /* Ours, unless the URL says otherwise: a dead peer is noticed within half a minute. */
 static const char *const preset[][2] = {
-	{"application_name", "slotbelld"}, {"keepalives", "1"},       {"keepalives_idle", "10"},
-	{"keepalives_interval", "5"},      {"keepalives_count", "3"}, {"tcp_user_timeout", "20000"},
+	{"application_name", "slotbelld"}, {"keepalives", "1"},	      {"keepalives_idle", "10"},
+	{"keepalives_interval", "5"},	   {"keepalives_count", "3"}, {"tcp_user_timeout", "20000"},
 };
 
 static const char *option(const PQconninfoOption *options, const char *keyword)
@@ -110,7 +110,9 @@ int sb_pg_url_parse(const char *text, struct sb_pg_url **ret_url, char *why, siz
 	/* libpq's own message quotes the URL, password and all: it is thrown away. */
 	url->options = PQconninfoParse(text, &message);
 	if (!url->options)
-		r = message ? refuse(why, size, "is not a PostgreSQL URL (postgresql://user@host:port/database)")
+		r = message ? refuse(why, size,
+				     "is not a PostgreSQL URL "
+				     "(postgresql://user@host:port/database)")
 			    : -ENOMEM;
 	else if (option(url->options, "service"))
 		r = refuse(why, size, "names a service file: write host, port and database out");
@@ -164,7 +166,8 @@ const char *sb_pg_host_label(const struct sb_pg_host *host)
 	return host->address ? host->address : "the local socket";
 }
 
-PGconn *sb_pg_url_connect(const struct sb_pg_url *url, const struct sb_pg_host *host, const char *address)
+PGconn *sb_pg_url_connect(const struct sb_pg_url *url, const struct sb_pg_host *host,
+			  const char *address)
 {
 	const char *keywords[KEYWORDS_MAX + 1];
 	const char *values[KEYWORDS_MAX + 1];

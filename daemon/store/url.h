@@ -52,6 +52,7 @@ const char *sb_pg_host_label(const struct sb_pg_host *host);
  * target_session_attrs is not libpq's here: whoever sets the connection up
  * refuses a server that cannot be written to, and can say so in words.
  */
-PGconn *sb_pg_url_connect(const struct sb_pg_url *url, const struct sb_pg_host *host, const char *address);
+PGconn *sb_pg_url_connect(const struct sb_pg_url *url, const struct sb_pg_host *host,
+			  const char *address);
 
 #endif

@@ -20,7 +20,7 @@ static void append_int8(struct sb_text *text, int64_t value)
 void sb_pg_array_begin(struct sb_text *text, Oid element, size_t count)
 {
 	append_int4(text, count > 0); /* dimensions */
-	append_int4(text, 0);         /* no NULLs */
+	append_int4(text, 0);	      /* no NULLs */
 	append_int4(text, (int32_t)element);
 	if (count == 0)
 		return;

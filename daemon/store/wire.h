@@ -15,18 +15,19 @@
 #include <stdint.h>
 
 /* From the server's catalog/pg_type_d.h; fixed for ever. */
-#define SB_PG_BOOL        16
-#define SB_PG_BYTEA       17
-#define SB_PG_INT8        20
-#define SB_PG_INT4        23
-#define SB_PG_TEXT        25
+#define SB_PG_BOOL	  16
+#define SB_PG_BYTEA	  17
+#define SB_PG_INT8	  20
+#define SB_PG_INT4	  23
+#define SB_PG_TEXT	  25
 #define SB_PG_BOOL_ARRAY  1000
 #define SB_PG_BYTEA_ARRAY 1001
 #define SB_PG_INT4_ARRAY  1007
 #define SB_PG_TEXT_ARRAY  1009
 #define SB_PG_INT8_ARRAY  1016
 
-/* Begins an array of `count` elements; as many calls of one of those below follow. Errors stick to `text`. */
+/* Begins an array of `count` elements; as many calls of one of those below follow. Errors stick to
+ * `text`. */
 void sb_pg_array_begin(struct sb_text *text, Oid element, size_t count);
 void sb_pg_array_int8(struct sb_text *text, int64_t value);
 void sb_pg_array_int4(struct sb_text *text, int32_t value);

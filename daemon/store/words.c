@@ -35,25 +35,28 @@ void sb_pg_words(char *ret_words, size_t size, const PGconn *conn, const PGresul
 			       "run slotbellctl db init",
 			       PQdb(conn));
 	else if (is_any_of(state, denied))
-		(void)snprintf(ret_words, size, "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"", user,
-			       user);
+		(void)snprintf(ret_words, size,
+			       "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"",
+			       user, user);
 	else if (is_any_of(state, standby))
 		(void)snprintf(ret_words, size, "%s", SB_PG_WORDS_STANDBY);
 	else
-		(void)snprintf(ret_words, size, "%s (SQLSTATE %s)", message ? message : PQresultErrorMessage(result),
-			       state);
+		(void)snprintf(ret_words, size, "%s (SQLSTATE %s)",
+			       message ? message : PQresultErrorMessage(result), state);
 }
 
 void sb_pg_words_version(char *ret_words, size_t size, int theirs)
 {
 	if (theirs < SB_SCHEMA_VERSION)
 		(void)snprintf(ret_words, size,
-			       "the schema slotbell is of version %d and too old, this slotbelld needs %d; "
+			       "the schema slotbell is of version %d and too old, this slotbelld "
+			       "needs %d; "
 			       "run slotbellctl db upgrade",
 			       theirs, SB_SCHEMA_VERSION);
 	else
 		(void)snprintf(ret_words, size,
-			       "the schema slotbell is of version %d and too new, this slotbelld knows %d; "
+			       "the schema slotbell is of version %d and too new, this slotbelld "
+			       "knows %d; "
 			       "upgrade slotbelld",
 			       theirs, SB_SCHEMA_VERSION);
 }

@@ -9,15 +9,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SB_PG_WORDS_STANDBY                                                                        \
-	"this server is a standby and cannot be written to; name the primary, or all hosts, in "   \
+#define SB_PG_WORDS_STANDBY                                                                      \
+	"this server is a standby and cannot be written to; name the primary, or all hosts, in " \
 	"the database URL"
 #define SB_PG_WORDS_READ_ONLY "this server is read-only (default_transaction_read_only)"
-#define SB_PG_WORDS_POOLED                                                                         \
-	"LISTEN does not work through this connection pooler (PgBouncer in transaction mode?); "   \
+#define SB_PG_WORDS_POOLED                                                                       \
+	"LISTEN does not work through this connection pooler (PgBouncer in transaction mode?); " \
 	"give slotbelld a URL that goes to PostgreSQL itself"
-#define SB_PG_WORDS_SPLIT                                                                          \
-	"a notification of one connection does not reach the other: the database URL leads to "    \
+#define SB_PG_WORDS_SPLIT                                                                       \
+	"a notification of one connection does not reach the other: the database URL leads to " \
 	"two different servers"
 
 /* A failed result as one line. */
