@@ -285,7 +285,5 @@ void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void
 	sb_door_close(server);
 	if (server->context)
 		lws_context_destroy(server->context);
-	/* Two turns later its handles are closed: their close callbacks come at the end of this
-	 * one. */
-	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 0);
+	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 1);
 }
