@@ -18,8 +18,9 @@ static int parse(const char *text, struct sb_cursor *ret_cursor)
 
 static void what_is_parsed_is_written_the_same(void **state)
 {
-	const char *const good[] = {"k3f9q2.41", "a.0", "0.1", "zzzzzzzzzzzzzzz.1", "7.1000000",
-				    "k3f9q2xy.9223372036854775807"};
+	const char *const good[] = {"k3f9q2.41", "a.0",
+				    "0.1",	 "zzzzzzzzzzzzzzz.1",
+				    "7.1000000", "k3f9q2xy.9223372036854775807"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -35,11 +36,32 @@ static void what_is_parsed_is_written_the_same(void **state)
 static void what_is_no_cursor_is_refused_and_changes_nothing(void **state)
 {
 	const char *const bad[] = {
-		"",       ".",      "k",       "k.",      ".1",      "41",	 "k.01",
-		"k.00",   "k.-1",   "k.+1",    "k.1 ",	  " k.1",    "k .1",	 "k. 1",
-		"K.1",    "k_.1",   "k-1",     "k.1.2",	  "k..1",    "k.1e3",	 "k.0x1",
-		"\xc3.1", "k.1\n",  "k.9223372036854775808",
-		"k.18446744073709551617",      "k.99999999999999999999999999",
+		"",
+		".",
+		"k",
+		"k.",
+		".1",
+		"41",
+		"k.01",
+		"k.00",
+		"k.-1",
+		"k.+1",
+		"k.1 ",
+		" k.1",
+		"k .1",
+		"k. 1",
+		"K.1",
+		"k_.1",
+		"k-1",
+		"k.1.2",
+		"k..1",
+		"k.1e3",
+		"k.0x1",
+		"\xc3.1",
+		"k.1\n",
+		"k.9223372036854775808",
+		"k.18446744073709551617",
+		"k.99999999999999999999999999",
 		"aaaaaaaaaaaaaaaa.1",
 	};
 
