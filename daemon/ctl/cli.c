@@ -106,7 +106,8 @@ bool sb_ctl_number(const char *text, long long min, long long max, long long *re
 	return true;
 }
 
-static void say(const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void say(const char *prefix, const char *format,
+						      va_list args)
 {
 	char *words, *clean;
 

@@ -29,8 +29,9 @@ static bool has_spilled(const PQconninfoOption *option)
 {
 	if (!option->val)
 		return false;
+	/* A leading @ is an abstract socket's, and not what is meant here. */
 	if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "dbname") == 0)
-		return strchr(option->val, '@') != NULL;
+		return *option->val && strchr(option->val + 1, '@') != NULL;
 	if (strcmp(option->keyword, "port") == 0)
 		return option->val[strspn(option->val, "0123456789,")] != '\0';
 	return false;

@@ -3,6 +3,7 @@
 #   cmake -DFILES=a.sql|b.sql -DOUTPUT=schema.c -P embed.cmake
 #
 # As numbers, not as strings: no escapes to get wrong, no limit on a literal.
+cmake_policy(VERSION 3.25)
 string(REPLACE "|" ";" FILES "${FILES}")
 list(SORT FILES COMPARE NATURAL)
 

@@ -51,16 +51,15 @@ const char *sb_event_epoch(const PGresult *result, int row)
 	return PQgetvalue(result, row, COLUMN_EPOCH);
 }
 
-/* A part of the line, after two blanks; nothing when it is not there. */
-static void print_part(const char *format, const char *part)
+/* A part of the line, and what belongs to it; nothing when it is not there. */
+static void print_part(const char *before, const char *part, const char *after)
 {
 	char *clean;
 
 	if (!part || !*part)
 		return;
 	clean = sb_clean(part, false);
-	fputs("  ", stdout);
-	printf(format, clean);
+	printf("  %s%s%s", before, clean, after);
 	free(clean);
 }
 
@@ -76,9 +75,9 @@ static void print_attendees(const char *attendees)
 		const char *email = json_string_value(json_object_get(attendee, "email"));
 		char *who = NULL;
 
-		sb_need(asprintf(&who, name && *name ? "%s <%s>" : "%s%s",
-				 name && *name ? name : "", email ? email : "") >= 0);
-		print_part("%s", who);
+		if (name && *name)
+			sb_need(asprintf(&who, "%s <%s>", name, email) >= 0);
+		print_part("", who ? who : email, "");
 		free(who);
 	}
 	json_decref(list);
@@ -93,12 +92,12 @@ void sb_event_print(const PGresult *result, int row)
 	if (starts_local) {
 		/* Seconds are of use to nobody in a calendar. */
 		printf("  %.10s %.5s", starts_local, starts_local + sizeof("2026-11-24T") - 1);
-		print_part("%s", text(result, row, COLUMN_TIME_ZONE));
-		print_part("%s min", text(result, row, COLUMN_MINUTES));
+		print_part("", text(result, row, COLUMN_TIME_ZONE), "");
+		print_part("", text(result, row, COLUMN_MINUTES), " min");
 	}
-	print_part("%s", text(result, row, COLUMN_SUBJECT));
+	print_part("", text(result, row, COLUMN_SUBJECT), "");
 	print_attendees(text(result, row, COLUMN_ATTENDEES));
-	print_part("uid=%s", text(result, row, COLUMN_UID));
+	print_part("uid=", text(result, row, COLUMN_UID), "");
 	putchar('\n');
 }
 

@@ -52,8 +52,8 @@ void sb_ctl_print_help(const struct sb_ctl *ctl)
 		       *command->arguments ? " " : "", command->arguments, command->summary);
 		printf("%s%s", *command->help ? "\n" : "", command->help);
 	} else {
-		printf("usage: slotbellctl [--json] [--database URL] %s\n\n",
-		       ctl->group ? ctl->group : "COMMAND");
+		printf("usage: slotbellctl [--json] [--database URL] %s%sCOMMAND\n\n",
+		       ctl->group ? ctl->group : "", ctl->group ? " " : "");
 		print_list(ctl->group);
 		puts("\n`slotbellctl COMMAND --help` says more, with examples.");
 	}

@@ -97,7 +97,8 @@ char *sb_clean(const char *text, bool lines)
 
 		if (length == 0)
 			fprintf(out, "\\x%02x", (unsigned char)*text);
-		else if (is_harmless(character) || (lines && character == '\n'))
+		else if (is_harmless(character) ||
+			 (lines && (character == '\n' || character == '\t')))
 			fwrite(text, 1, length, out);
 		else
 			print_escaped(out, character);

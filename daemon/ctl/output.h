@@ -18,7 +18,7 @@ void sb_need(bool there);
  * A copy of `text` for a person's eyes, the caller's to free(). Escaped are
  * control characters (C0, DEL, C1), the characters that turn the direction of
  * text round, line separators, and bytes that are not UTF-8. `lines`: newlines
- * stay, as in messages of several lines.
+ * and tabs stay, as in messages of several lines.
  */
 char *sb_clean(const char *text, bool lines);
 
