@@ -7,6 +7,7 @@ log of its own. Nothing here knows the story.
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -65,6 +66,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def folded(value, width=120):
+    """A value of slotbelld.conf, whose lines hold 198 characters: the rest goes on in lines that are indented.
+
+    White space at a fold would be lost, so folds are elsewhere.
+    """
+    return re.sub(rf"(.{{1,{width}}}\S)(?=\S)", r"\1\n\t", str(value))
+
+
 class Daemon:
     """slotbelld on a port of its own, which it has again after a restart."""
 
@@ -77,8 +86,8 @@ class Daemon:
         self.config = folder / "slotbelld.conf"
         self.config.write_text(
             f"[listen]\naddress = 127.0.0.1:{self.port}\n\n"
-            f"[tls]\ncertificate = {certificates}/server.pem\nkey = {certificates}/server.key\n\n"
-            f"[database]\nurl = {database_url}\n")
+            f"[tls]\ncertificate = {folded(certificates / 'server.pem')}\nkey = {folded(certificates / 'server.key')}\n\n"
+            f"[database]\nurl = {folded(database_url)}\n")
         self.process = None
 
     def start(self, seconds=20):

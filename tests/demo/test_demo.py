@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ics  # noqa: E402
+from cast import folded  # noqa: E402
 from ledger import Ledger, Meeting, differences  # noqa: E402
 from screen import Screen, milliseconds  # noqa: E402
 
@@ -157,3 +158,9 @@ def test_a_waiting_row_is_completed_in_its_place(monkeypatch):
 
 def test_milliseconds_are_short():
     assert [milliseconds(value) for value in (0.04, 3.21, 41.4, 2345.0)] == ["0.0 ms", "3.2 ms", "41 ms", "2.3 s"]
+
+
+@pytest.mark.parametrize("value", ["short", "x" * 500, "/a b" * 100, "/" + "long " * 60, "y" * 121 + " z"])
+def test_a_folded_value_is_itself_again_when_its_lines_are_joined(value):
+    lines = folded(value).split("\n\t")
+    assert "".join(line.strip() for line in lines) == value.strip() and max(map(len, lines)) <= 125
