@@ -84,9 +84,16 @@ void sb_hub_look(struct sb_hub *hub, int64_t mailbox_id)
 
 void sb_hub_recheck(struct sb_hub *hub, int64_t device_id)
 {
+	if (!sb_devices_find(hub, device_id)) {
+		/*
+		 * Nobody's, or one's whose authentication is still on its way: its
+		 * answer may be older than this news, so such a session asks by itself.
+		 */
+		hub->unheard++;
+		return;
+	}
 	/* For want of memory it is not asked; the reconcile comes to it all the same. */
-	if (sb_devices_find(hub, device_id))
-		(void)hub->store->ops->recheck(hub->store, device_id);
+	(void)hub->store->ops->recheck(hub->store, device_id);
 }
 
 void sb_hub_authenticated(struct sb_hub *hub, uint64_t session_id,

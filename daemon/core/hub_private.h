@@ -21,6 +21,8 @@ struct sb_hub {
 	struct sb_deadlines runs;      /* SB_RUN_MS */
 	uint64_t next_session_id;
 	uint64_t acks_asked, acks_answered; /* questions to the store since the start */
+	uint64_t unheard; /* rechecks of devices that nobody here had, since the start; see
+			     sb_hub_recheck() */
 	bool database_up;
 	bool draining;
 	struct sb_hub_stats stats;

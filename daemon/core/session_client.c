@@ -97,6 +97,7 @@ static void on_hello(struct sb_session *session, const struct sb_hello *hello)
 		sb_session_close(session, SB_REASON_BUSY);
 		return;
 	}
+	greeting->unheard = hub->unheard;
 	session->state = SB_SESSION_AUTHENTICATING;
 	sb_deadline_start(&session->deadline, &hub->waits, sb_hub_now(hub));
 }

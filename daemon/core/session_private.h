@@ -24,6 +24,7 @@ struct sb_greeting {
 	uint8_t proof[SB_TOKEN_PROOF_BYTES];
 	bool has_cursor;
 	struct sb_cursor cursor;
+	uint64_t unheard; /* hub->unheard when the database was asked */
 };
 
 struct sb_session {

@@ -122,6 +122,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	struct sb_hub *hub = session->hub;
 	struct sb_mailbox *mailbox;
 	struct start start;
+	bool was_unheard;
 	char name[SB_SESSION_NAME_MAX + 1];
 
 	if (session->state != SB_SESSION_AUTHENTICATING)
@@ -147,6 +148,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	session->first = welcome(session, answer);
 	session->state = SB_SESSION_CATCHING_UP;
 	session->progress_ms = sb_hub_now(hub);
+	was_unheard = session->greeting->unheard != hub->unheard;
 	free(session->greeting);
 	session->greeting = NULL;
 	sb_deadline_start(&session->deadline, &hub->beats, sb_hub_now(hub));
@@ -167,6 +169,8 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_close(session, SB_REASON_REPLACED);
 		return;
 	}
+	if (was_unheard)
+		sb_hub_recheck(hub, session->device_id);
 	sb_session_save(session);
 	if (start.reset && session->mailbox)
 		sb_session_reset(session, start.seq, start.reset_reason);

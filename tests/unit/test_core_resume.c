@@ -169,6 +169,22 @@ static void a_forged_control_closes_nobody(void **state)
 	world_free(world);
 }
 
+/* The revocation's notification comes while the answer that says "ok" is on its way. */
+static void a_revocation_between_authentication_and_registration_is_heard(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	world_query(world);
+	world->devices[1].outcome = SB_AUTH_REVOKED;
+	sb_hub_recheck(world->hub, 1); /* nobody has it yet */
+	assert_string_equal(client_said(&ada), "close 4403");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void the_newer_session_of_a_device_wins(void **state)
 {
 	struct world *world = world_new();
@@ -358,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_lost_notification_is_made_good_by_the_reconcile),
 		cmocka_unit_test(forged_wakes_cost_one_fetch_at_a_time),
 		cmocka_unit_test(a_forged_control_closes_nobody),
+		cmocka_unit_test(a_revocation_between_authentication_and_registration_is_heard),
 		cmocka_unit_test(the_newer_session_of_a_device_wins),
 		cmocka_unit_test(a_newer_session_elsewhere_ends_the_one_here),
 		cmocka_unit_test(mode_once_catches_up_and_leaves_and_replaces_nobody),
