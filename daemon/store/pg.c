@@ -126,8 +126,11 @@ void sb_pg_on_queries_ready(struct sb_pg *pg)
 
 void sb_pg_on_proved(struct sb_pg *pg)
 {
-	if (pg->state != PROVING)
-		return; /* the listener's own, to itself */
+	if (pg->state != PROVING) {
+		/* The listener's own, to itself: as good a time to ask the other. */
+		sb_pg_queries_ping(pg->queries);
+		return;
+	}
 	pg->state = RECONCILING;
 	sb_pg_queries_reconcile_all(pg->queries);
 }

@@ -12,7 +12,10 @@
 #include <string.h>
 
 /* What a Sync ends: a statement of a kind, or one of these. */
-enum { SEGMENT_SETUP = SB_PG_KIND_COUNT, SEGMENT_PROOF, SEGMENT_COUNT };
+enum { SEGMENT_SETUP = SB_PG_KIND_COUNT, SEGMENT_PROOF };
+
+/* One of each kind, and as many proofs as a listener may want that comes and goes meanwhile. */
+#define SEGMENTS_MAX 16
 
 struct sb_pg_queries {
 	struct sb_pg_link_user user; /* first */
@@ -26,7 +29,7 @@ struct sb_pg_queries {
 
 	bool ready; /* set up, and not given up */
 	struct sb_pg_setup setup;
-	int segments[SEGMENT_COUNT]; /* in flight, in the order sent; each at most once */
+	int segments[SEGMENTS_MAX]; /* in flight, in the order sent */
 	size_t segment_count;
 	PGresult *result; /* of the first one's statement, kept until its Sync */
 	uint64_t sent_ns[SB_PG_KIND_COUNT];
@@ -206,7 +209,7 @@ static void end_segment(struct sb_pg_queries *queries)
 		(void)uv_timer_stop(&queries->deadline);
 	if (segment == SEGMENT_SETUP)
 		end_setup(queries);
-	else if (segment == SEGMENT_PROOF && result && PQresultStatus(result) != PGRES_COMMAND_OK)
+	else if (segment == SEGMENT_PROOF && result && PQresultStatus(result) == PGRES_FATAL_ERROR)
 		give_up(queries, "cannot send a notification");
 	else if (segment < SB_PG_KIND_COUNT)
 		end_kind(queries, (enum sb_pg_kind)segment, result);
@@ -392,6 +395,10 @@ void sb_pg_queries_send(struct sb_pg_queries *queries, const char *statement)
 
 	if (!queries->ready)
 		return;
+	if (queries->segment_count == SEGMENTS_MAX - SB_PG_KIND_COUNT) {
+		give_up(queries, "statements get no answer");
+		return;
+	}
 	if (PQsendQueryParams(conn, statement, 0, NULL, NULL, NULL, NULL, 0) != 1 ||
 	    PQpipelineSync(conn) != 1) {
 		give_up(queries, PQerrorMessage(conn));
@@ -399,6 +406,12 @@ void sb_pg_queries_send(struct sb_pg_queries *queries, const char *statement)
 	}
 	push_segment(queries, SEGMENT_PROOF);
 	sb_pg_link_flush(queries->link);
+}
+
+void sb_pg_queries_ping(struct sb_pg_queries *queries)
+{
+	if (queries->segment_count == 0)
+		sb_pg_queries_send(queries, "SELECT");
 }
 
 int sb_pg_queries_backend(const struct sb_pg_queries *queries)

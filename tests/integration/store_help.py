@@ -18,7 +18,7 @@ import pgcluster  # noqa: E402
 
 SCHEMA = (TESTS / "integration" / "store_schema.sql").read_text(encoding="utf-8")
 # SLOTBELL_BUILD is where the driver was built; with sanitizers is best.
-DRIVER = pathlib.Path(os.environ.get("SLOTBELL_BUILD", TESTS.parent / "build")) / "tests" / "store_driver"
+DRIVER = pathlib.Path(os.environ.get("SLOTBELL_BUILD", TESTS.parent / "build" / "dev")) / "tests" / "store_driver"
 QUICK = {"connect_ms": 1000, "ping_every_ms": 300, "ping_deadline_ms": 600}
 
 
