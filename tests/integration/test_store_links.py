@@ -225,7 +225,7 @@ def test_a_wrong_password_is_said_and_never_repeated(server):
     url = f"postgresql://postgres:hunter-two@127.0.0.1:{server.port}/postgres"
     with Store(url) as store:
         assert "password authentication failed" in store.wait("problem")
-    assert not any("hunter-two" in line for line in store.lines)
+    assert not any("hunter-two" in line for line in store.lines + store.log)
 
 
 def test_a_pooler_that_hands_connections_around_is_named(server):
