@@ -54,14 +54,16 @@ def stay_up(stage, story, screen):
     url = stage.cluster.url("shop", "booking")
     screen.heading("All of it stays up. Book by hand, in another terminal:")
     screen.say()
-    screen.raw(f"  {relative(stage.programs / 'slotbellctl')} --database '{url}' \\\n"
-               f"      publish {ada.address} --subject 'Coffee' --starts-at '2031-05-06 15:00+02' --minutes 30")
+    screen.raw(f"  {relative(stage.programs / 'slotbellctl')} \\\n"
+               f"      --database '{url}' \\\n"
+               f"      publish {ada.address} --subject Coffee --starts-at 2031-05-06T15:00 --minutes 30")
     screen.say()
     screen.say("or from any transaction of your own:")
     screen.say()
-    screen.raw(f"  {stage.cluster.bin}/psql '{url}'")
-    screen.raw(f"  SELECT slotbell.publish(mailbox => '{ada.address}', uid => 'by-hand-1', starts_at => now() + '1 day',\n"
-               "      duration_minutes => 30, time_zone => 'UTC', subject => 'By hand');")
+    screen.raw(f"  {stage.cluster.bin}/psql \\\n      '{url}'\n")
+    screen.raw(f"  SELECT slotbell.publish(mailbox => '{ada.address}', uid => 'by-hand',\n"
+               "      starts_at => now() + interval '1 day', duration_minutes => 30,\n"
+               "      time_zone => 'UTC', subject => 'By hand');")
     screen.say()
     screen.say("Ctrl-C ends it.")
     screen.say()

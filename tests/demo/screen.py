@@ -11,6 +11,8 @@ import sys
 import time
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+# The columns of the timeline beside the subject, each with the space after it.
+CLOCK, WHO, WHEN, STATE = 10, 7, 14, 31
 SUBJECT_MIN = 12
 
 
@@ -109,18 +111,19 @@ class Screen:
             self._write("\r\033[K")
             self._open = False
         clock = time.strftime("%H:%M:%S")
-        state = f"{word} {self.arrow} {rest}" if rest else f"{word} {self.dots}"
-        shown = f"{word} {self.paint(DIM, self.arrow)} {self.paint(colour, rest)}" if rest else self.paint(DIM, state)
-        room = self.width - 10 - 7 - 44
-        if room - 16 >= SUBJECT_MIN:
-            left = f"{clock}  {who:<6} {self.clip(subject, room - 17):<{room - 16}}{when:<16}"
+        state = f"{word:>9} {self.arrow} {rest}" if rest else f"{word:>9} {self.dots}"
+        shown = f"{word:>9} {self.paint(DIM, self.arrow)} {self.paint(colour, rest)}" if rest else self.paint(DIM, state)
+        room = self.width - CLOCK - WHO - STATE
+        if room - WHEN >= SUBJECT_MIN:
+            room = min(room - WHEN, 40)
+            left = f"{clock}  {who:<6} {self.clip(subject, room - 1):<{room}}{when:<{WHEN}}"
         elif room >= SUBJECT_MIN:
             left = f"{clock}  {who:<6} {self.clip(subject, room - 1):<{room}}"
         else:
             # Too narrow for one line: the meeting above, what became of it below.
             if rest:
-                self._write(self.clip(f"{clock} {who} {subject}", self.width) + "\n  ")
-                self._write((shown if len(state) + 2 <= self.width else self.clip(state, self.width - 2)) + "\n")
+                self._write(self.clip(f"{clock} {who} {subject}", self.width) + "\n")
+                self._write((shown if len(state) <= self.width else self.clip(state, self.width)) + "\n")
             return
         self._write(self.paint(DIM, left[:8]) + left[8:] + shown)
         if rest:

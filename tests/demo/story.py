@@ -7,7 +7,7 @@ import uuid
 import zoneinfo
 
 import psycopg
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 
 from cast import Trouble
 from ledger import Ledger, Meeting
@@ -16,7 +16,7 @@ from screen import YELLOW, milliseconds
 ARRIVES_SECONDS = 10  # long enough for a busy machine; a lost event never comes
 RETURNS_SECONDS = 90  # a plug-in may wait up to a minute before it tries again
 
-WORDS = {"created": "booked", "updated": "rescheduled", "cancelled": "cancelled"}
+WORDS = {"created": "booked", "updated": "moved", "cancelled": "cancelled"}
 
 PUBLISH = """SELECT slotbell.publish(mailbox => %(mailbox)s, uid => %(uid)s, starts_at => %(starts_at)s,
     duration_minutes => %(minutes)s, time_zone => %(zone)s, subject => %(subject)s,
@@ -32,7 +32,8 @@ SHOWN = """\
         duration_minutes => {minutes},
         time_zone        => '{zone}',
         subject          => '{subject}',
-        attendees        => '[{{"name": "{name}", "email": "{email}"}}]');
+        attendees        => '[{{"name": "{name}",
+                               "email": "{email}"}}]');
     COMMIT;                                      -- and the bell rings"""
 
 BERLIN, NEW_YORK = zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("America/New_York")
@@ -103,7 +104,7 @@ class Story:
         mailbox = meeting.host.address
         self.backend.execute(PUBLISH, {
             "mailbox": mailbox, "uid": meeting.uid, "starts_at": meeting.starts_at, "minutes": meeting.minutes,
-            "zone": meeting.starts_at.tzinfo.key, "subject": meeting.subject, "attendees": Json(meeting.attendees),
+            "zone": meeting.starts_at.tzinfo.key, "subject": meeting.subject, "attendees": Jsonb(meeting.attendees),
             "change": change})
 
     def write_down(self, meeting, change):
@@ -124,26 +125,27 @@ class Story:
         self.ledger.commit(meeting, change)
         return asked
 
-    def row(self, meeting, change, rest=None, **more):
-        self.screen.row(meeting.host.name, meeting.subject, f"{meeting.starts_at:%a %d %b %H:%M}", WORDS[change], rest, **more)
+    def row(self, meeting, change, rest=None, when=None, **more):
+        self.screen.row(meeting.host.name, meeting.subject, f"{when or meeting.starts_at:%a %d %H:%M}", WORDS[change], rest, **more)
 
     def arrival(self, meeting, count):
         """The plug-in's word on this meeting's change number `count`, if it has come: (message, read at)."""
         found = [word for (uid, _), word in self.arrived.items() if uid == meeting.uid]
         return found[count - 1] if len(found) >= count else None
 
-    def await_arrival(self, meeting, change, count, asked, seconds):
+    def await_arrival(self, meeting, change, count, when, asked, seconds):
         """Waits for a change in the calendar and completes its row. Returns (ms as told, ms as seen)."""
         self.until(lambda: self.arrival(meeting, count), seconds, f"{meeting.subject} is not in Outlook")
         message, at = self.arrival(meeting, count)
-        self.row(meeting, change, f"in Outlook {milliseconds(message['latency_ms']):>7}")
+        self.row(meeting, change, f"in Outlook {milliseconds(message['latency_ms']):>7}", when)
         return message["latency_ms"], (at - asked) * 1000
 
     def show(self, meeting, change="created"):
         """A change, and its arrival, as one watches it."""
         asked = self.change(meeting, change)
         self.row(meeting, change)
-        self.ledger.live.append(self.await_arrival(meeting, change, meeting.changes, asked, ARRIVES_SECONDS))
+        self.ledger.live.append(self.await_arrival(meeting, change, meeting.changes, meeting.starts_at, asked,
+                                                    ARRIVES_SECONDS))
         self.pause()
 
     # ---- the acts ----
@@ -153,9 +155,12 @@ class Story:
         return Meeting(f"{uuid.uuid4()}@shop.example", host, subject, starts_at, minutes, people)
 
     def tell(self):
-        with psycopg.connect(self.stage.cluster.url("shop", "booking")) as self.backend:
-            self.live_bookings()
-            self.crash()
+        try:
+            with psycopg.connect(self.stage.cluster.url("shop", "booking")) as self.backend:
+                self.live_bookings()
+                self.crash()
+        except psycopg.Error as error:
+            raise Trouble(f"PostgreSQL refused the backend: {error}") from error
 
     def live_bookings(self):
         ada, grace = self.stage.plugins
@@ -171,13 +176,13 @@ class Story:
 
         self.screen.heading("Bookings, as they happen")
         demo = self.meeting(grace, "Product demo", workday(1, 15, 30, NEW_YORK), 45, "Barbara Liskov", "Leslie Lamport")
-        review = self.meeting(ada, "Design review; part 2, with \\ and “quotes”", workday(2, 9, 15), 60, "Edsger Dijkstra")
+        review = self.meeting(ada, "Review; part 2, with \\ and “quotes”", workday(2, 9, 15), 60, "Edsger Dijkstra")
         self.show(intro)
         self.show(demo)
         self.show(review)
         self.show(self.meeting(grace, "Onboarding", workday(2, 11, 0, NEW_YORK), 60, "Katherine Johnson"))
         self.roll_back(self.meeting(ada, "Second thoughts", workday(3, 16), 30, "Leslie Lamport"))
-        self.show(self.meeting(ada, "Quarterly numbers", workday(3, 13), 25, "Margaret Hamilton", "Alan Turing"))
+        self.show(self.meeting(ada, "Budget talk", workday(3, 13), 25, "Margaret Hamilton", "Alan Turing"))
         intro.starts_at = workday(1, 14)
         self.show(intro, "updated")
         self.show(demo, "cancelled")
@@ -188,12 +193,12 @@ class Story:
         self.backend.rollback()
         self.ledger.never.append(meeting.uid)
         # That it rings nothing shows when the next booking of the same calendar has come.
-        self.row(meeting, "created", "rolled back, rings nothing", colour=YELLOW)
+        self.row(meeting, "created", "never: rolled back", colour=YELLOW)
         self.pause()
 
     def crash(self):
         ada, grace = self.stage.plugins
-        self.screen.heading("kill -9 slotbelld")
+        self.screen.heading(f"kill -9 {self.stage.daemon.process.pid}   (slotbelld)")
         self.stage.daemon.kill()
         self.until(lambda: len(self.closed) == len(self.stage.plugins), ARRIVES_SECONDS, "no plug-in noticed")
         self.screen.say("The daemon is gone, both plug-ins noticed. The backend books on:")
@@ -206,16 +211,17 @@ class Story:
             if change == "updated":
                 meeting.starts_at = workday(4, 13, 30, NEW_YORK)
             asked = self.change(meeting, change)
-            missed.append((meeting, change, meeting.changes, asked))
+            missed.append((meeting, change, meeting.changes, meeting.starts_at, asked))
             self.row(meeting, change, "waits: no daemon", colour=YELLOW)
             self.pause(0.7)
 
         self.screen.say()
         begun = time.monotonic()
         self.stage.daemon.start()
-        self.screen.say("slotbelld is started again:")
-        for meeting, change, count, asked in missed:
-            self.ledger.late.append(self.await_arrival(meeting, change, count, asked, RETURNS_SECONDS))
+        self.screen.say("slotbelld is started again. Each plug-in comes back after a pause of its own, a random one, so that "
+                        "ten thousand would not come at once:")
+        for meeting, change, count, when, asked in missed:
+            self.ledger.late.append(self.await_arrival(meeting, change, count, when, asked, RETURNS_SECONDS))
         self.caught_up = time.monotonic() - begun
         self.pause()
         # And it is business as usual.
@@ -237,7 +243,7 @@ class Story:
             word = self.hear(3600)
             if word and word[1]["what"] == "written":
                 plugin, message, _ = word
-                self.screen.row(plugin.name, message.get("subject") or message["uid"], message.get("starts_at", "")[:16].replace("T", " "),
-                                WORDS[message["change"]], f"in Outlook {milliseconds(message['latency_ms']):>7}")
+                self.screen.row(plugin.name, message.get("subject") or message["uid"], "", WORDS[message["change"]],
+                                f"in Outlook {milliseconds(message['latency_ms']):>7}")
             elif word and word[1]["what"] == "closed":
                 self.screen.say(f"  {word[0].name}'s connection is gone: {word[1].get('reason', '')}")

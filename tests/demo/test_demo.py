@@ -138,7 +138,7 @@ def test_no_line_is_wider_than_the_page(width, encoding, monkeypatch):
     screen = Screen(types.SimpleNamespace(isatty=lambda: False, encoding=encoding, write=out.write, flush=lambda: None), width)
     screen.say("some words that are long enough to be wrapped on every page that is narrow, but not elsewhere")
     screen.check(True, "some more words that are long enough to be wrapped, as the words of a check are")
-    screen.row("Grace", "A subject that goes on and on and on", "Wed 25 Nov 10:00", "rescheduled", "in Outlook  3.2 ms")
+    screen.row("Grace", "A subject that goes on and on and on", "Wed 25 10:00", "cancelled", "in Outlook  3.2 ms")
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     if encoding == "ascii":
@@ -150,10 +150,10 @@ def test_a_waiting_row_is_completed_in_its_place(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     out = Terminal()
     screen = Screen(out, 100)
-    screen.row("Ada", "Tea", "Wed 25 Nov 10:00", "booked")
-    screen.row("Ada", "Tea", "Wed 25 Nov 10:00", "booked", "in Outlook  3.2 ms")
+    screen.row("Ada", "Tea", "Wed 25 10:00", "booked")
+    screen.row("Ada", "Tea", "Wed 25 10:00", "booked", "in Outlook  3.2 ms")
     before, after = out.getvalue().split("\r\033[K")
-    assert before.endswith("booked …") and after.endswith("booked → in Outlook  3.2 ms\n")
+    assert before.endswith("   booked …") and after.endswith("   booked → in Outlook  3.2 ms\n")
 
 
 def test_milliseconds_are_short():
