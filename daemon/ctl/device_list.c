@@ -4,7 +4,7 @@
 #include "daemon/ctl/output.h"
 #include <stdlib.h>
 
-/* Columns of this query, by number. The view has seen every epoch: lag is its to say. */
+/* Columns of this query, by number. */
 enum {
 	COLUMN_ID,
 	COLUMN_MAILBOX,
@@ -98,8 +98,9 @@ const struct sb_ctl_command sb_command_device_list = {
 	.verb = "list",
 	.arguments = "",
 	.summary = "Shows every device, and how far behind it is",
-	.help = "LAG is how many numbers the device's last ack lies behind its mailbox. Times are\n"
-		"in UTC.\n"
+	.help = "LAG is how far the number that the device acked last lies behind its mailbox's; "
+		"a\n"
+		"new epoch adds a million, until it acks again. Times are in UTC.\n"
 		"\n"
 		"Examples:\n"
 		"  slotbellctl device list\n"

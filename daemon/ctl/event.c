@@ -10,6 +10,7 @@
 
 enum {
 	COLUMN_SEQ,
+	COLUMN_HEAD,
 	COLUMN_EPOCH,
 	COLUMN_CHANGE,
 	COLUMN_PUBLISHED_US,
@@ -25,7 +26,7 @@ enum {
 };
 
 const char sb_event_columns[] =
-	"seq, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
+	"seq, head, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
 	" to_char(published_at, 'YYYY-MM-DD HH24:MI:SS\"Z\"'), uid,"
 	" extract(epoch FROM starts_at)::bigint,"
 	" to_char(starts_at AT TIME ZONE time_zone, 'YYYY-MM-DD\"T\"HH24:MI:SS'), time_zone,"
@@ -39,6 +40,16 @@ static const char *text(const PGresult *result, int row, int column)
 static int64_t number(const PGresult *result, int row, int column)
 {
 	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+bool sb_event_is_there(const PGresult *result, int row)
+{
+	return text(result, row, COLUMN_SEQ) != NULL;
+}
+
+int64_t sb_event_head(const PGresult *result, int row)
+{
+	return number(result, row, COLUMN_HEAD);
 }
 
 int64_t sb_event_seq(const PGresult *result, int row)

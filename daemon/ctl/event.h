@@ -3,6 +3,7 @@
 #define SB_CTL_EVENT_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -11,7 +12,10 @@
  */
 extern const char sb_event_columns[];
 
+/* Rows without an event tell only head and epoch. */
+bool sb_event_is_there(const PGresult *result, int row);
 int64_t sb_event_seq(const PGresult *result, int row);
+int64_t sb_event_head(const PGresult *result, int row);
 /* Lives as long as the result. */
 const char *sb_event_epoch(const PGresult *result, int row);
 

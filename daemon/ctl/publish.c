@@ -76,8 +76,8 @@ static void trim(const char **text, size_t *length)
 }
 
 /*
- * 'Name <mail>', '"Last, First" <mail>' or 'mail' as {name, email}; NULL when it is not UTF-8 or
- * has no end. Whether the address is one is the database's to say.
+ * 'Name <mail>', '"Last, First" <mail>' or 'mail' as {name, email}; NULL when it is not UTF-8, has
+ * no end or no @. Whether the address is a good one is the database's to say.
  */
 static json_t *read_person(const char *text)
 {
@@ -87,7 +87,7 @@ static json_t *read_person(const char *text)
 
 	trim(&email, &email_length);
 	if (open) {
-		if (email[email_length - 1] != '>')
+		if (email_length == 0 || email[email_length - 1] != '>')
 			return NULL;
 		name_length = (size_t)(open - text);
 		email_length = (size_t)(email + email_length - 1 - (open + 1));
@@ -95,6 +95,8 @@ static json_t *read_person(const char *text)
 		trim(&name, &name_length);
 		trim(&email, &email_length);
 	}
+	if (!memchr(email, '@', email_length))
+		return NULL;
 	return json_pack("{s:s%, s:s%}", "name", name, name_length, "email", email, email_length);
 }
 

@@ -67,14 +67,29 @@ static void wait_for(PGconn *database, int timeout_ms)
 		exit(SB_EXIT_DONE);
 }
 
+/* What the numbers themselves have gone through since the last look. */
+static void note_numbering(struct tail *tail, const PGresult *result, int row)
+{
+	const char *epoch = sb_event_epoch(result, row);
+	int64_t head = sb_event_head(result, row);
+
+	if (*tail->epoch && strcmp(tail->epoch, epoch) != 0)
+		sb_ctl_say("numbers count in a new epoch from here on: %s", epoch);
+	(void)snprintf(tail->epoch, sizeof(tail->epoch), "%s", epoch);
+	if (head < tail->seq) {
+		sb_ctl_say("the numbers went back from %" PRId64 " to %" PRId64 ": was the database"
+			   " restored from a copy? `slotbellctl db new-epoch` must follow then",
+			   tail->seq, head);
+		tail->seq = head;
+	}
+}
+
 static void show(struct tail *tail, const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++) {
-		const char *epoch = sb_event_epoch(result, row);
-
-		if (*tail->epoch && strcmp(tail->epoch, epoch) != 0)
-			sb_ctl_say("numbers count in a new epoch from here on: %s", epoch);
-		(void)snprintf(tail->epoch, sizeof(tail->epoch), "%s", epoch);
+		note_numbering(tail, result, row);
+		if (!sb_event_is_there(result, row))
+			continue;
 		tail->seq = sb_event_seq(result, row);
 		if (tail->ctl->json)
 			sb_event_print_json(result, row);
@@ -119,7 +134,7 @@ static enum look look(struct tail *tail)
 
 	sb_need(asprintf(&sql,
 			 "SELECT %s FROM slotbell.events(mailbox => $1::text, after => $2::bigint,"
-			 " max_events => " PAGE ") WHERE seq IS NOT NULL ORDER BY seq",
+			 " max_events => " PAGE ") ORDER BY seq",
 			 sb_event_columns) >= 0);
 	while (more) {
 		PGresult *result;
@@ -144,14 +159,14 @@ static enum look show_backlog(struct tail *tail, long long lines)
 
 	sb_need(asprintf(&sql,
 			 "SELECT %s FROM (SELECT * FROM slotbell.events(mailbox => $1::text,"
-			 " after => 0, max_events => 2147483647) WHERE seq IS NOT NULL"
-			 " ORDER BY seq DESC LIMIT %lld) AS newest ORDER BY seq",
+			 " after => 0, max_events => 2147483647) ORDER BY seq DESC LIMIT %lld)"
+			 " AS newest ORDER BY seq",
 			 sb_event_columns, lines > 0 ? lines : 1) >= 0);
 	result = ask(tail, sql, 1, (const char *const[]){tail->mailbox}, &look);
 	if (result && lines > 0)
 		show(tail, result);
 	else if (result && PQntuples(result) > 0)
-		tail->seq = sb_event_seq(result, 0);
+		tail->seq = sb_event_head(result, 0);
 	PQclear(result);
 	free(sql);
 	return look;
@@ -207,7 +222,7 @@ static void reconnect(struct tail *tail)
 			random = 0;
 		wait_for(NULL, (int)sb_backoff_next(&backoff, random));
 	} while (!sb_database_reopen(tail->database) || listen_for(tail) == LOOK_LOST);
-	sb_ctl_say("connected again; nothing was missed");
+	sb_ctl_say("connected again");
 }
 
 static enum sb_exit follow(struct tail *tail)
