@@ -134,8 +134,10 @@ static const char *advice(const char *sqlstate)
 		return "Is this the database? `slotbellctl db init` makes Slotbell's schema in it,"
 		       " and\n  `slotbellctl db upgrade` renews an older one.";
 	if (strcmp(sqlstate, "42501") == 0)
-		return "Connect as a superuser or as a member of slotbell_admin"
-		       " (GRANT slotbell_admin TO …).";
+		return "`db init` and `db upgrade` need a superuser, or the database's owner with "
+		       "the"
+		       " right to\n  create roles; all else a member of slotbell_admin (GRANT"
+		       " slotbell_admin TO …).";
 	return NULL;
 }
 
@@ -167,7 +169,7 @@ void sb_database_complain(PGconn *database, const PGresult *result, const char *
 		say_connection_error(database);
 		return;
 	}
-	if (file && position)
+	if (file && sql && position)
 		sb_ctl_fail("%s, line %d: %s", file, line_of(sql, (int)strtol(position, NULL, 10)),
 			    message);
 	else if (file)

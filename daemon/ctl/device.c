@@ -109,7 +109,7 @@ static bool resolve_expiry(PGconn *database, const struct sb_expiry *expiry, cha
 static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mailbox,
 			  const char *label, const struct sb_expiry *expiry)
 {
-	struct secret secret;
+	struct secret secret = {0};
 	char *expires_at = NULL;
 	PGresult *result = NULL;
 	enum sb_exit status = SB_EXIT_FAILED;
@@ -209,7 +209,7 @@ static bool keep_expiry(PGconn *database, const char *id, char **ret_instant)
 static enum sb_exit rotate(struct sb_ctl *ctl, PGconn *database, const char *id,
 			   const struct sb_expiry *expiry)
 {
-	struct secret secret;
+	struct secret secret = {0};
 	char *expires_at = NULL;
 	PGresult *result = NULL;
 	enum sb_exit status = SB_EXIT_FAILED;

@@ -126,7 +126,7 @@ static enum look listen_for(struct tail *tail)
 }
 
 /* Shows what lies after tail->seq, a page at a time. */
-static enum look look(struct tail *tail)
+static enum look catch_up(struct tail *tail)
 {
 	char *sql = NULL, after[24];
 	enum look look;
@@ -228,7 +228,7 @@ static void reconnect(struct tail *tail)
 static enum sb_exit follow(struct tail *tail)
 {
 	for (;;) {
-		switch (look(tail)) {
+		switch (catch_up(tail)) {
 		case LOOK_DONE:
 			wait_for_wake(tail);
 			break;

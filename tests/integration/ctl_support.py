@@ -85,11 +85,11 @@ def wait_until(true, what):
         time.sleep(0.01)
 
 
-def read_line(stream):
+def read_line(stream, seconds=SECONDS):
     """The next line of a process, soon. (Its pipe is unbuffered, so that select() knows what is there.)"""
     line = b""
     while not line.endswith(b"\n"):
-        assert select.select([stream], [], [], SECONDS)[0], f"no line within {SECONDS} s, only {line!r}"
+        assert select.select([stream], [], [], seconds)[0], f"no line within {seconds} s, only {line!r}"
         byte = os.read(stream.fileno(), 1)
         assert byte, f"the stream ended after {line!r}"
         line += byte
