@@ -1,0 +1,263 @@
+"""slotbell.publish(): what it takes, what it refuses and with which words, what rings and what does not."""
+
+import json
+import re
+
+import psycopg
+import pytest
+from fixtures_sql import BOOKING, ROOT, publish
+
+pytest_plugins = ["fixtures_sql"]
+
+ADA = "ada@example.com"
+LIMITS = dict(re.findall(r"#define SB_(\w+)\s+(\d+)", (ROOT / "protocol/limits.h").read_text()))
+
+
+def limit(name):
+    return int(LIMITS[name])
+
+
+def booking(**changes):
+    """The arguments of a good call, with some changed; None leaves one out."""
+    whole = {
+        "mailbox": ADA, "uid": "u", "starts_at": "2026-11-24 09:00+00", "duration_minutes": 30,
+        "time_zone": "Europe/Berlin", "subject": "Intro call", "attendees": [], **changes,
+    }  # fmt: skip
+    needed = ("mailbox", "uid")
+    return {
+        key: json.dumps(v) if key in ("attendees", "details") else v for key, v in whole.items() if v is not None or key in needed
+    }
+
+
+def call(connection, **changes):
+    arguments = booking(**changes)
+    types = {"starts_at": "timestamptz", "duration_minutes": "int", "attendees": "jsonb", "details": "jsonb"}
+    text = ", ".join(f"{name} => %({name})s::{types.get(name, 'text')}" for name in arguments)
+    return connection.execute(f"SELECT slotbell.publish({text})", arguments).fetchone()[0]
+
+
+def refused(connection, state, **changes):
+    with pytest.raises(psycopg.Error) as caught:
+        call(connection, **changes)
+    said = caught.value.diag
+    assert said.sqlstate == state, said.message_primary
+    assert said.message_primary and said.message_detail and said.message_hint
+    return said
+
+
+def people(count, name="Grace", email="grace@example.com"):
+    return [{"name": name, "email": email}] * count
+
+
+# What is just possible, and what is just not: (SQLSTATE, accepted, refused).
+EDGES = {
+    "mailbox": ("SB001", {"mailbox": "a@" + "b" * (limit("EMAIL_MAX") - 2)}, {"mailbox": "a@" + "b" * (limit("EMAIL_MAX") - 1)}),
+    "shortest mailbox": ("SB001", {"mailbox": "a@b"}, {"mailbox": "@b"}),
+    "uid": ("SB002", {"uid": "ü" * limit("UID_MAX")}, {"uid": "ü" * (limit("UID_MAX") + 1)}),
+    "shortest uid": ("SB002", {"uid": "x"}, {"uid": ""}),
+    "first start": ("SB003", {"starts_at": "1970-01-01 00:00+00"}, {"starts_at": "1969-12-31 23:59:59+00"}),
+    "last start": ("SB003", {"starts_at": "9999-12-31 23:59:59+00"}, {"starts_at": "10000-01-01 00:00+00"}),
+    "shortest": ("SB004", {"duration_minutes": limit("DURATION_MINUTES_MIN")}, {"duration_minutes": limit("DURATION_MINUTES_MIN") - 1}),
+    "longest": ("SB004", {"duration_minutes": limit("DURATION_MINUTES_MAX")}, {"duration_minutes": limit("DURATION_MINUTES_MAX") + 1}),
+    "subject": ("SB006", {"subject": "é" * limit("SUBJECT_MAX")}, {"subject": "é" * (limit("SUBJECT_MAX") + 1)}),
+    "attendees": ("SB007", {"attendees": people(limit("ATTENDEES_MAX"))}, {"attendees": people(limit("ATTENDEES_MAX") + 1)}),
+    "name": ("SB007", {"attendees": people(1, name="n" * limit("NAME_MAX"))}, {"attendees": people(1, name="n" * (limit("NAME_MAX") + 1))}),
+    "email": ("SB007", {"attendees": people(1, email="e" * limit("EMAIL_MAX"))}, {"attendees": people(1, email="e" * (limit("EMAIL_MAX") + 1))}),
+    "location": ("SB009", {"details": {"location": "l" * limit("LOCATION_MAX")}}, {"details": {"location": "l" * (limit("LOCATION_MAX") + 1)}}),
+    "join_url": ("SB009", {"details": {"join_url": "j" * limit("JOIN_URL_MAX")}}, {"details": {"join_url": "j" * (limit("JOIN_URL_MAX") + 1)}}),
+    "description": ("SB009", {"details": {"description": "d" * limit("DESCRIPTION_MAX")}}, {"details": {"description": "d" * (limit("DESCRIPTION_MAX") + 1)}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_each_limit_holds_at_its_edge(shared_db, edge):
+    state, good, bad = EDGES[edge]
+    good = {"uid": edge, **good}
+    shared_db.enrol(good.get("mailbox", ADA))
+    connection = shared_db.connect()
+    assert call(connection, **good) is not None
+    refused(connection, state, **bad)
+
+
+REFUSED = [
+    ("SB001", {"mailbox": None}), ("SB001", {"mailbox": "ada"}), ("SB001", {"mailbox": "a b@c"}), ("SB001", {"mailbox": "a@b@c"}),
+    ("SB002", {"uid": None}), ("SB002", {"uid": "a\nb"}),
+    ("SB003", {"starts_at": None}), ("SB003", {"starts_at": "infinity"}), ("SB003", {"starts_at": "-infinity"}),
+    ("SB004", {"duration_minutes": None}), ("SB004", {"duration_minutes": -30}),
+    ("SB005", {"time_zone": None}), ("SB005", {"time_zone": "Mars/Olympus"}), ("SB005", {"time_zone": "europe/berlin"}),
+    ("SB005", {"time_zone": "CEST+nonsense"}), ("SB005", {"time_zone": "posixrules"}),
+    ("SB006", {"subject": None}),
+    ("SB007", {"attendees": {}}), ("SB007", {"attendees": ["grace@example.com"]}), ("SB007", {"attendees": [{"name": "Grace"}]}),
+    ("SB007", {"attendees": [{"email": ""}]}), ("SB007", {"attendees": [{"email": 7}]}), ("SB007", {"attendees": [{"email": "a@b", "name": 7}]}),
+    ("SB007", {"attendees": [{"email": "a@b", "phone": "7"}]}), ("SB007", {"attendees": 7}),
+    ("SB008", {"change": "moved"}), ("SB008", {"change": "Created"}),
+    ("SB009", {"details": []}), ("SB009", {"details": {"colour": "red"}}), ("SB009", {"details": {"location": 7}}),
+    ("SB009", {"details": {"organizer": "Ada"}}), ("SB009", {"details": {"organizer": {"name": "Ada"}}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state, changes", REFUSED, ids=lambda v: str(v)[:40])
+def test_what_makes_no_sense_is_refused_in_four_parts(shared_db, state, changes):
+    refused(shared_db.connect(), state, **changes)
+
+
+def test_a_null_in_a_text_never_reaches_a_booking(db):
+    db.enrol(ADA)
+    with pytest.raises(psycopg.Error):
+        call(db.connect(), attendees=[{"email": "a@b", "name": "\u0000"}])
+
+
+def test_64_kib_in_all_is_the_limit(db):
+    db.enrol(ADA)
+    connection = db.connect()
+    attendees = people(250, name="n" * 100)
+    rest = {"attendees": attendees, "details": {"description": ""}}
+    call(connection, uid="empty", **rest)
+    used = db.one("SELECT octets FROM slotbell.event")
+    room = limit("EVENT_BYTES_MAX") - used + len("empty") - 1
+    assert 0 < room < limit("DESCRIPTION_MAX")
+    rest["details"]["description"] = "d" * room
+    assert call(connection, uid="f", **rest) is not None
+    assert db.one("SELECT max(octets) FROM slotbell.event") == limit("EVENT_BYTES_MAX")
+    rest["details"]["description"] += "d"
+    refused(connection, "SB010", uid="g", **rest)
+
+
+def test_an_error_repeats_no_personal_data(db):
+    db.enrol(ADA)
+    said = refused(db.connect(), "SB007", attendees=[{"email": "grace@example.com", "name": "Grace", "phone": "555"}])
+    for part in (said.message_primary, said.message_detail, said.message_hint):
+        assert "grace" not in part.lower() and "555" not in part
+
+
+def test_a_booking_of_a_mailbox_without_a_plug_in_is_not_kept(db):
+    connection = db.connect()
+    assert call(connection) is None
+    assert db.one("SELECT count(*) FROM slotbell.booking_state") == 0
+    device = db.enrol(ADA)
+    db.query("SELECT slotbell.revoke(%s)", device)
+    call(connection)
+    assert db.one("SELECT count(*) FROM slotbell.event") == 0
+    assert db.one("SELECT count(*) FROM slotbell.booking_state") == 0
+    assert db.one("SELECT head FROM slotbell.mailbox") == 0
+    # so that a plug-in that comes later gets the same booking
+    db.enrol(ADA)
+    assert call(connection) is not None
+    assert db.seqs(ADA) == [1]
+
+
+def test_the_address_is_compared_without_case(db):
+    db.enrol("Ada@Example.com")
+    assert call(db.connect(), mailbox="ADA@example.COM") is not None
+
+
+def test_the_same_state_rings_once_and_a_changed_one_again(db):
+    db.enrol(ADA)
+    connection = db.connect()
+    connection.execute("SET timezone = 'Asia/Tokyo'")
+    assert call(connection) is not None
+    connection.execute("SET timezone = 'UTC'")
+    assert call(connection) is None
+    assert call(connection, change="updated") is None
+    assert call(connection, change="updated", subject="Another") is not None
+    assert call(connection) is not None
+    assert db.seqs(ADA) == [1, 2, 3]
+
+
+def test_what_was_cancelled_stays_so(db):
+    db.enrol(ADA)
+    connection = db.connect()
+    call(connection)
+    cancel = {"change": "cancelled", "starts_at": None, "duration_minutes": None, "time_zone": None, "subject": None, "attendees": None}
+    assert call(connection, **cancel) is not None
+    assert call(connection, **cancel) is None
+    assert call(connection) is None
+    assert call(connection, change="updated", subject="Another") is None
+    # also one whose create comes after its cancel
+    assert call(connection, uid="late", **cancel) is not None
+    assert call(connection, uid="late") is None
+    assert db.seqs(ADA) == [1, 2, 3]
+
+
+def test_a_cancelled_event_holds_no_more_than_it_was_given(db):
+    db.enrol(ADA)
+    connection = db.connect()
+    connection.execute("SELECT slotbell.publish(%s, 'u', change => 'cancelled')", (ADA,))
+    assert db.query("SELECT subject, attendees, starts_at, details FROM slotbell.event") == [(None, None, None, None)]
+
+
+def test_starts_at_is_cut_to_the_second_and_its_local_time_is_kept(db):
+    db.enrol(ADA)
+    call(db.connect(), starts_at="2026-07-01 09:00:00.999999+00")
+    row = db.query("SELECT starts_at_s, starts_local FROM slotbell.fetch((SELECT array_agg(id) FROM slotbell.mailbox), '{0}', 9, 99999)")
+    assert row == [(1782896400, "2026-07-01T11:00:00")]
+
+
+def test_synchronous_commit_is_on_for_the_transaction_and_no_longer(db):
+    db.enrol(ADA)
+    connection = db.connect(autocommit=False)
+    connection.execute("SET synchronous_commit = off")
+    connection.commit()
+    publish(connection, ADA, "u")
+    assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    connection.commit()
+    assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+def test_a_rollback_and_a_savepoint_leave_no_hole(db):
+    db.enrol(ADA)
+    connection = db.connect(autocommit=False)
+    publish(connection, ADA, "gone")
+    connection.rollback()
+    publish(connection, ADA, "one")
+    connection.execute("SAVEPOINT here")
+    publish(connection, ADA, "never")
+    connection.execute("ROLLBACK TO here")
+    publish(connection, ADA, "two")
+    connection.commit()
+    assert db.query("SELECT uid, seq FROM slotbell.event ORDER BY seq") == [("one", 1), ("two", 2)]
+    assert db.query("SELECT uid, version FROM slotbell.booking_state ORDER BY uid") == [("one", 1), ("two", 2)]
+
+
+def test_one_notification_for_a_mailbox_and_transaction_with_nothing_in_it_but_the_id(db):
+    db.enrol(ADA)
+    db.enrol("bob@example.com")
+    listener = db.connect()
+    listener.execute("LISTEN slotbell_wake")
+    connection = db.connect(autocommit=False)
+    for uid in "abc":
+        publish(connection, ADA, uid)
+    publish(connection, "bob@example.com", "d")
+    connection.commit()
+    heard = []
+    for notification in listener.notifies():
+        heard.append(notification.payload)
+        if len(heard) == 2:
+            break
+    listener.execute("SELECT 1")
+    ids = [str(i) for i in db.query("SELECT id FROM slotbell.mailbox ORDER BY id")]
+    assert sorted(heard) == ids
+
+
+def test_prepare_transaction_is_refused_by_postgresql_as_documented(db):
+    db.enrol(ADA)
+    connection = db.connect(autocommit=False)
+    publish(connection, ADA, "u")
+    with pytest.raises(psycopg.Error):
+        connection.execute("PREPARE TRANSACTION 'x'")
+
+
+def test_repeatable_read_may_end_in_40001_at_commit_as_documented(db):
+    db.enrol(ADA)
+    slow = db.connect(autocommit=False)
+    slow.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    publish(slow, ADA, "slow")
+    publish(db.connect(), ADA, "quick")
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        slow.commit()
+    assert db.query("SELECT uid FROM slotbell.event") == ["quick"]
+
+
+def test_the_sql_in_the_readme_form_works(db):
+    db.enrol(ADA)
+    assert db.one(f"SELECT slotbell.publish(mailbox => 'ada@example.com', uid => 'x', {BOOKING})") is not None
