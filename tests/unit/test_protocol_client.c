@@ -215,12 +215,13 @@ static void a_message_cut_anywhere_is_refused(void **state)
 
 static void refusals_never_repeat_what_was_sent(void **state)
 {
+	static const char ack[] = "{\"type\":\"ack\",\"cursor\":\"k.1\","
+				  "\"failed\":[{\"seq\":1,\"reason\":\"sesame\"}]}";
 	const char *const bad[] = {
 		"{\"type\":\"sesame\"}",
 		"{\"type\":\"hello\",\"mode\":\"sesame\"}",
 		"{\"type\":\"hello\",\"cursor\":\"sesame\"}",
-		"{\"type\":\"ack\",\"cursor\":\"k.1\",\"failed\":[{\"seq\":1,\"reason\":\"sesame\"}"
-		"]}",
+		ack,
 		"{\"sesame\":1,\"sesame\":2}",
 		"{sesame}",
 		"{\"x\":sesame}",
