@@ -123,3 +123,23 @@ def at(schema, path):
 )
 def test_schema_and_header_have_the_same_limit(limit, file, path, keyword):
     assert at(SCHEMAS[file + ".json"], path)[keyword] == LIMITS[limit]
+
+
+def documented():
+    """The messages of docs/protocol.md: whole lines, in the session with C or S before them."""
+    text = (PROTOCOL.parent / "docs" / "protocol.md").read_text()
+    return [(match[1], match[2]) for match in re.finditer(r"^([CS] )?(\{\"type\".*\})$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("who, line", documented())
+def test_a_documented_message_is_one(who, line):
+    message = json.loads(line)
+    direction = {"C ": "client", "S ": "server"}.get(
+        who, "client" if message["type"] in ("hello", "ack", "ping") else "server")
+    VALIDATORS[direction + ".json"].validate(message)
+
+
+def test_every_message_is_documented():
+    types = {json.loads(line)["type"] for _, line in documented()}
+    assert types == {name.removesuffix(".json") for name in SCHEMAS} - {"common", "client", "server"}
+    assert sum(bool(who) for who, _ in documented()) >= 10
