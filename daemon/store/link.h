@@ -64,9 +64,6 @@ PGconn *sb_pg_link_conn(struct sb_pg_link *link);
 /* The user has set the connection up: the attempt's deadline is over. */
 void sb_pg_link_established(struct sb_pg_link *link);
 
-/* How often an established connection was made. */
-uint64_t sb_pg_link_times_established(const struct sb_pg_link *link);
-
 /*
  * Something was sent: give it to the socket, and go on when the socket takes
  * more. To be called after every PQsend*; a failure comes as on_down later.

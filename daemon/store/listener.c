@@ -117,7 +117,7 @@ static void check_server(struct sb_pg_listener *listener, const PGresult *result
 		return;
 	if (PQgetvalue(result, 0, 0)[0] == 't')
 		sb_pg_link_drop(listener->link, SB_PG_WORDS_STANDBY);
-	listener->pooled = atoi(PQgetvalue(result, 0, 1)) != PQbackendPID(conn);
+	listener->pooled = sb_pg_text_int(result, 0, 1) != PQbackendPID(conn);
 }
 
 static void on_result(struct sb_pg_link_user *user, PGresult *result)

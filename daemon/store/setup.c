@@ -76,7 +76,7 @@ static void judge_server(struct sb_pg_setup *setup, const PGresult *result)
 		(void)snprintf(setup->problem, sizeof(setup->problem), "%s", SB_PG_WORDS_STANDBY);
 	else if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
 		(void)snprintf(setup->problem, sizeof(setup->problem), "%s", SB_PG_WORDS_READ_ONLY);
-	setup->backend_pid = atoi(PQgetvalue(result, 0, 2));
+	setup->backend_pid = sb_pg_text_int(result, 0, 2);
 }
 
 static void judge_rights(struct sb_pg_setup *setup, const PGconn *conn, const PGresult *result)
@@ -84,8 +84,7 @@ static void judge_rights(struct sb_pg_setup *setup, const PGconn *conn, const PG
 	if (PQgetvalue(result, 0, 0)[0] != 't')
 		(void)snprintf(setup->problem, sizeof(setup->problem),
 			       "the schema slotbell in database \"%s\" lacks functions that its "
-			       "version should have; "
-			       "run slotbellctl db upgrade",
+			       "version should have; run slotbellctl db upgrade",
 			       PQdb(conn));
 	else if (PQgetvalue(result, 0, 1)[0] != 't')
 		(void)snprintf(setup->problem, sizeof(setup->problem),
@@ -107,9 +106,9 @@ void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGr
 		return;
 	if (step == SERVER)
 		judge_server(setup, result);
-	else if (step == VERSION && atoi(PQgetvalue(result, 0, 0)) != SB_SCHEMA_VERSION)
+	else if (step == VERSION && sb_pg_text_int(result, 0, 0) != SB_SCHEMA_VERSION)
 		sb_pg_words_version(setup->problem, sizeof(setup->problem),
-				    atoi(PQgetvalue(result, 0, 0)));
+				    sb_pg_text_int(result, 0, 0));
 	else if (step == RIGHTS)
 		judge_rights(setup, conn, result);
 }

@@ -2,8 +2,9 @@
  * PostgreSQL's binary formats, as far as the store speaks them: arrays go in,
  * rows come out.
  *
- * Why binary: the server's text input of an array walks it byte by byte and a
- * bytea doubles in hex; docs/ has the measurement.
+ * Why binary: a statement over 500 ids and proofs (bigint[], bytea[]) cost the
+ * server 112 us and us 23 us of CPU so, and 238 us and 55 us as text, which it
+ * reads byte by byte and in which a bytea doubles (PostgreSQL 15).
  */
 #ifndef SB_STORE_WIRE_H
 #define SB_STORE_WIRE_H

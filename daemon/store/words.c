@@ -1,7 +1,9 @@
 /* SQLSTATEs into sentences. See words.h and PostgreSQL's appendix A. */
 #include "daemon/store/words.h"
 #include "daemon/store/schema_version.h"
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *sb_pg_sqlstate(const PGresult *result)
@@ -9,6 +11,14 @@ const char *sb_pg_sqlstate(const PGresult *result)
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
 	return state ? state : "-----";
+}
+
+int sb_pg_text_int(const PGresult *result, int row, int column)
+{
+	char *end;
+	long value = strtol(PQgetvalue(result, row, column), &end, 10);
+
+	return *end == '\0' && value >= INT_MIN && value <= INT_MAX ? (int)value : 0;
 }
 
 static bool is_any_of(const char *state, const char *const *states)

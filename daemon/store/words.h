@@ -16,9 +16,9 @@
 #define SB_PG_WORDS_POOLED                                                                       \
 	"LISTEN does not work through this connection pooler (PgBouncer in transaction mode?); " \
 	"give slotbelld a URL that goes to PostgreSQL itself"
-#define SB_PG_WORDS_SPLIT                                                                       \
-	"a notification of one connection does not reach the other: the database URL leads to " \
-	"two different servers"
+#define SB_PG_WORDS_SPLIT                                                                          \
+	"a notification from one connection did not reach the other: one of them is dead, or the " \
+	"database URL leads to two different servers"
 
 /* A failed result as one line. */
 void sb_pg_words(char *ret_words, size_t size, const PGconn *conn, const PGresult *result);
@@ -31,6 +31,9 @@ void sb_pg_words_version(char *ret_words, size_t size, int theirs);
  * at set-up, so that trying the same again here is in vain.
  */
 bool sb_pg_error_ends_connection(const PGresult *result);
+
+/* An integer of a result in text format; 0 when it is none. */
+int sb_pg_text_int(const PGresult *result, int row, int column);
 
 /* The five characters, or "-----" when the error is libpq's own. */
 const char *sb_pg_sqlstate(const PGresult *result);
