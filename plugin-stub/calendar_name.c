@@ -33,7 +33,7 @@ static bool encode(const char *uid, size_t max, char *to)
 		if (need == 1)
 			to[len] = *uid;
 		else
-			sprintf(to + len, "%%%02X", c);
+			snprintf(to + len, max + 1 - len, "%%%02X", c);
 		len += need;
 	}
 	to[len] = '\0';
@@ -52,7 +52,7 @@ int sb_calendar_name(const char *uid, char ret_name[SB_CALENDAR_NAME_MAX + 1])
 		to = ret_name + strlen(ret_name);
 		*to++ = '~';
 		for (size_t i = 0; i < HASH_BYTES; i++)
-			to += sprintf(to, "%02x", hash[i]);
+			to += snprintf(to, 3, "%02x", hash[i]);
 	}
 	memcpy(ret_name + strlen(ret_name), SUFFIX, SUFFIX_LEN + 1);
 	return 0;

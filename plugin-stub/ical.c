@@ -65,19 +65,25 @@ static char *clean_parameter(const char *text)
 static char *clean_uri(const char *prefix, const char *text)
 {
 	static const char forbidden[] = " \"<>\\^`{|}";
-	char *uri = malloc(strlen(prefix) + 3 * strlen(text) + 1);
-	char *to;
+	static const char digits[] = "0123456789ABCDEF";
+	size_t prefix_len = strlen(prefix);
+	char *uri = malloc(prefix_len + 3 * strlen(text) + 1);
+	char *to = uri;
 
 	if (!uri)
 		return NULL;
-	to = stpcpy(uri, prefix);
+	memcpy(to, prefix, prefix_len);
+	to += prefix_len;
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c <= 0x20 || c >= 0x7f || strchr(forbidden, c))
-			to += sprintf(to, "%%%02X", c);
-		else
+		if (c <= 0x20 || c >= 0x7f || strchr(forbidden, c)) {
+			*to++ = '%';
+			*to++ = digits[c >> 4];
+			*to++ = digits[c & 15];
+		} else {
 			*to++ = *text;
+		}
 	}
 	*to = '\0';
 	return uri;

@@ -8,7 +8,9 @@
  */
 #include "plugin-stub/transport.h"
 
+#include "plugin-stub/frames.h"
 #include "plugin-stub/tls.h"
+#include "plugin-stub/ws_context.h"
 #include "protocol/limits.h"
 #include <errno.h>
 #include <libwebsockets.h>
@@ -22,12 +24,6 @@
 #define NO_CLOSE  1006 /* RFC 6455 section 7.1.5: the connection just vanished */
 #define TOO_BIG	  1009
 #define WORDS_MAX 200
-
-struct outgoing {
-	struct outgoing *next;
-	size_t len;
-	unsigned char bytes[]; /* LWS_PRE of room for libwebsockets, then the message */
-};
 
 enum ws_state {
 	WS_IDLE,
@@ -51,10 +47,9 @@ struct ws {
 	bool freeing;
 	int close_code; /* what we close with */
 	bool close_sent;
-	struct outgoing *first, **last;
-	char *in; /* the message that is arriving */
-	size_t in_len, in_size;
-	char *header; /* "Bearer TOKEN", or NULL */
+	struct sb_outbox out;
+	struct sb_inbox in; /* the message that is arriving */
+	char *header;	    /* "Bearer TOKEN", or NULL */
 	/* How it ended. */
 	struct sb_gone gone;
 	char words[WORDS_MAX];
@@ -71,16 +66,8 @@ static void on_later(uv_timer_t *timer);
 
 static void forget_messages(struct ws *ws)
 {
-	while (ws->first) {
-		struct outgoing *out = ws->first;
-
-		ws->first = out->next;
-		free(out);
-	}
-	ws->last = &ws->first;
-	free(ws->in);
-	ws->in = NULL;
-	ws->in_len = ws->in_size = 0;
+	sb_outbox_clear(&ws->out);
+	sb_inbox_clear(&ws->in);
 }
 
 /* Words for a person: what libwebsockets or the peer said, as one printable line. */
@@ -183,48 +170,32 @@ static void ws_close(struct sb_transport *transport, int code)
 static void ws_send(struct sb_transport *transport, const char *bytes, size_t len)
 {
 	struct ws *ws = ws_of(transport);
-	struct outgoing *out;
 
 	if (ws->state != WS_OPEN)
 		return;
-	out = malloc(sizeof(*out) + LWS_PRE + len);
-	if (!out) {
+	if (sb_outbox_push(&ws->out, LWS_PRE, bytes, len) < 0)
 		ws_drop(transport);
-		return;
-	}
-	out->next = NULL;
-	out->len = len;
-	memcpy(out->bytes + LWS_PRE, bytes, len);
-	*ws->last = out;
-	ws->last = &out->next;
-	lws_callback_on_writable(ws->wsi);
+	else
+		lws_callback_on_writable(ws->wsi);
 }
 
 /* One message for each time the socket can be written; the close after the last. Not 0: close. */
 static int on_writable(struct ws *ws)
 {
-	struct outgoing *out = ws->first;
+	struct sb_outgoing *out = sb_outbox_pop(&ws->out);
 	int n;
 
 	if (out) {
 		n = lws_write(ws->wsi, out->bytes + LWS_PRE, out->len, LWS_WRITE_TEXT);
-		ws->first = out->next;
-		if (!ws->first)
-			ws->last = &ws->first;
 		free(out);
 		if (n < 0)
 			return -1;
-	}
-	if (ws->first) {
-		lws_callback_on_writable(ws->wsi);
+		if (ws->out.first || ws->state == WS_CLOSING)
+			lws_callback_on_writable(ws->wsi);
 		return 0;
 	}
 	if (ws->state != WS_CLOSING || ws->close_sent)
 		return 0;
-	if (out) {
-		lws_callback_on_writable(ws->wsi);
-		return 0;
-	}
 	ws->close_sent = true;
 	lws_close_reason(ws->wsi, (enum lws_close_status)ws->close_code, NULL, 0);
 	return -1;
@@ -243,45 +214,26 @@ static int on_append_header(struct ws *ws, unsigned char **p, size_t len)
 
 /* ---- in ---- */
 
-static bool collect(struct ws *ws, const char *bytes, size_t len)
-{
-	size_t need = ws->in_len + len;
-
-	if (need > ws->in_size) {
-		size_t size = need < 4096 ? 4096 : need * 2;
-		char *in = realloc(ws->in, size);
-
-		if (!in)
-			return false;
-		ws->in = in;
-		ws->in_size = size;
-	}
-	memcpy(ws->in + ws->in_len, bytes, len);
-	ws->in_len = need;
-	return true;
-}
-
 static void on_receive(struct ws *ws, const char *bytes, size_t len)
 {
-	size_t whole;
+	struct sb_inbox *in = &ws->in;
 
 	if (ws->state != WS_OPEN)
 		return;
 	if (lws_is_first_fragment(ws->wsi))
-		ws->in_len = 0;
-	if (ws->in_len + len > SB_SERVER_MESSAGE_MAX) {
+		in->len = 0;
+	switch (sb_inbox_add(in, bytes, len, SB_SERVER_MESSAGE_MAX)) {
+	case 0:
+		if (lws_is_final_fragment(ws->wsi))
+			ws->handler.on_message(ws->handler.data, in->bytes, in->len);
+		break;
+	case -EFBIG:
 		ws_close(&ws->transport, TOO_BIG);
-		return;
-	}
-	if (!collect(ws, bytes, len)) {
+		break;
+	default:
 		ws_drop(&ws->transport);
-		return;
+		break;
 	}
-	if (!lws_is_final_fragment(ws->wsi))
-		return;
-	whole = ws->in_len;
-	ws->in_len = 0;
-	ws->handler.on_message(ws->handler.data, ws->in, whole);
 }
 
 static void on_peer_close(struct ws *ws, const unsigned char *payload, size_t len)
@@ -370,12 +322,6 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* ---- beginnings ---- */
 
-/* An IPv6 literal stands in brackets before its port (RFC 3986 section 3.2.2). */
-static const char *bracket(const char *host, const char *which)
-{
-	return strchr(host, ':') ? which : "";
-}
-
 static void ws_connect(struct sb_transport *transport)
 {
 	struct ws *ws = ws_of(transport);
@@ -397,8 +343,7 @@ static void ws_connect(struct sb_transport *transport)
 
 	if (ws->state != WS_IDLE)
 		return;
-	snprintf(host, sizeof(host), "%s%s%s:%u", bracket(url->host, "["), url->host,
-		 bracket(url->host, "]"), url->port);
+	sb_url_authority(url->host, url->port, host, sizeof(host));
 	memset(&ws->gone, 0, sizeof(ws->gone));
 	ws->words[0] = '\0';
 	ws->close_sent = false;
@@ -422,12 +367,7 @@ static void ws_free(struct sb_transport *transport)
 		return;
 	ws->freeing = true;
 	uv_timer_stop(&ws->later);
-	/* On a foreign loop in two steps: the handles must close in between. */
-	if (ws->context) {
-		lws_context_destroy(ws->context);
-		uv_run(ws->loop, UV_RUN_DEFAULT);
-		lws_context_destroy(ws->context);
-	}
+	sb_ws_context_free(ws->context, ws->loop);
 	SSL_CTX_free(ws->ssl_ctx);
 	forget_messages(ws);
 	if (ws->header) {
@@ -442,37 +382,6 @@ static const struct lws_protocols protocols[] = {
 	{.name = SB_SUBPROTOCOL, .callback = on_lws, .rx_buffer_size = RX_BYTES},
 	{.name = NULL},
 };
-
-static int create_context(struct ws *ws)
-{
-	const struct sb_proxy *proxy = &ws->options.proxy;
-	char address[SB_PROXY_AUTH_MAX + SB_HOST_MAX + 16];
-	void *loops[] = {ws->loop};
-	struct lws_context_creation_info info = {
-		.port = CONTEXT_PORT_NO_LISTEN,
-		.protocols = protocols,
-		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-		.foreign_loops = loops,
-		.provided_client_ssl_ctx = ws->ssl_ctx,
-		.user = ws,
-		.gid = (gid_t)-1,
-		.uid = (uid_t)-1,
-	};
-
-	/* libwebsockets would take it for any address; only --proxy chooses a proxy. */
-	unsetenv("http_proxy");
-	if (proxy->host[0]) {
-		snprintf(address, sizeof(address), "%s%s%s%s%s:%u", proxy->auth,
-			 proxy->auth[0] ? "@" : "", bracket(proxy->host, "["), proxy->host,
-			 bracket(proxy->host, "]"), proxy->port);
-		info.http_proxy_address = address;
-		info.http_proxy_port = proxy->port;
-	}
-	lws_set_log_level(0, NULL); /* the handler gets words of ours */
-	ws->context = lws_create_context(&info);
-	explicit_bzero(address, sizeof(address));
-	return ws->context ? 0 : -ENOSYS;
-}
 
 static const struct sb_transport_ops ws_ops = {
 	.connect = ws_connect,
@@ -495,7 +404,7 @@ int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *opti
 	ws->options = *options;
 	ws->handler = *handler;
 	ws->loop = loop;
-	ws->last = &ws->first;
+	sb_outbox_init(&ws->out);
 	uv_timer_init(loop, &ws->later);
 	ws->later.data = ws;
 	err = sb_tls_client_new(options->url.host, options->ca, &ws->ssl_ctx);
@@ -504,7 +413,8 @@ int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *opti
 		err = -ENOMEM;
 	}
 	if (!err)
-		err = create_context(ws);
+		err = sb_ws_context_new(loop, protocols, ws->ssl_ctx, &options->proxy, ws,
+					&ws->context);
 	if (err) {
 		ws_free(&ws->transport);
 		return err;

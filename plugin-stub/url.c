@@ -131,19 +131,34 @@ int sb_url_parse(const char *text, struct sb_url *ret_url, const char **ret_word
 	return *ret_words ? -EINVAL : 0;
 }
 
+void sb_url_authority(const char *host, uint16_t port, char *text, size_t size)
+{
+	snprintf(text, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *found = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+	return found ? (int)(found - digits) : -1;
+}
+
 static bool decode_percent(const char *text, size_t len, char *to, size_t size)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		unsigned int c = (unsigned char)text[i];
+		int c = (unsigned char)text[i];
 
 		if (c == '%') {
-			if (i + 2 >= len || sscanf(text + i + 1, "%2x", &c) != 1 || c < 0x20)
+			if (i + 2 >= len || hex_digit(text[i + 1]) < 0 ||
+			    hex_digit(text[i + 2]) < 0)
 				return false;
+			c = hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]);
 			i += 2;
 		}
-		if (used + 1 >= size)
+		if (c < 0x20 || used + 1 >= size)
 			return false;
 		to[used++] = (char)c;
 	}

@@ -2,6 +2,7 @@
 #ifndef SB_PLUGIN_URL_H
 #define SB_PLUGIN_URL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define SB_HOST_MAX	  100 /* what libwebsockets' CONNECT takes, with room */
@@ -30,6 +31,9 @@ struct sb_proxy {
  * is refused: a token never goes over the wire in clear.
  */
 int sb_url_parse(const char *text, struct sb_url *ret_url, const char **ret_words);
+
+/* HOST:PORT, an IPv6 literal in brackets (RFC 3986 section 3.2.2). Cut when `size` is too small. */
+void sb_url_authority(const char *host, uint16_t port, char *text, size_t size);
 
 /* http://[USER:PASSWORD@]HOST:PORT[/]. As above. */
 int sb_proxy_parse(const char *text, struct sb_proxy *ret_proxy, const char **ret_words);
