@@ -1,34 +1,12 @@
-"""Who plays in the demo: the daemon, the plug-ins, the database they share.
-
-Every process dies with the demo (pdeathsig), and sooner by stop(). Each has a
-log of its own. Nothing here knows the story.
-"""
+"""Who plays in the demo beside the daemon: the plug-ins, and commands that are called once."""
 
 import json
-import os
 import pathlib
-import re
-import signal
-import socket
-import ssl
 import subprocess
 import threading
 import time
 
-# The library of a plug-in's client honours a proxy in the environment; all is on loopback here.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-
-
-class Trouble(Exception):
-    """The demo cannot go on; the text says why, and where to look."""
-
-
-def spawn(command, log, stdout=None):
-    """A process that the kernel ends when we end, in a session of its own, so that Ctrl-C is ours alone."""
-    with open(log, "ab") as file:
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], stdin=subprocess.DEVNULL,
-            stdout=stdout or file, stderr=file, env=ENVIRONMENT, start_new_session=True)
+from slotbelld import ENVIRONMENT, Trouble, spawn, stop
 
 
 def call(command, log):
@@ -45,74 +23,6 @@ def call(command, log):
             words = file.read().decode("utf-8", "replace").strip()
             raise Trouble(f"{' '.join(map(str, command[:1]))} failed with {done.returncode}: {words}")
     return done.stdout.decode()
-
-
-def stop(process, patience=10):
-    """SIGTERM, then SIGKILL. The exit code, or None if it had to be killed."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return None
-    return process.returncode
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def folded(value, width=120):
-    """A value of slotbelld.conf, whose lines hold 198 characters: the rest goes on in lines that are indented.
-
-    White space at a fold would be lost, so folds are elsewhere.
-    """
-    return re.sub(rf"(.{{1,{width}}}\S)(?=\S)", r"\1\n\t", str(value))
-
-
-class Daemon:
-    """slotbelld on a port of its own, which it has again after a restart."""
-
-    def __init__(self, programs, folder, log, certificates, database_url):
-        self.program = programs / "slotbelld"
-        self.log = log / "slotbelld.log"
-        self.ca = certificates / "ca.pem"
-        self.port = free_port()
-        self.url = f"wss://127.0.0.1:{self.port}"
-        self.config = folder / "slotbelld.conf"
-        self.config.write_text(
-            f"[listen]\naddress = 127.0.0.1:{self.port}\n\n"
-            f"[tls]\ncertificate = {folded(certificates / 'server.pem')}\nkey = {folded(certificates / 'server.key')}\n\n"
-            f"[database]\nurl = {folded(database_url)}\n")
-        self.process = None
-
-    def start(self, seconds=20):
-        """Returns when it takes TLS connections: how long that took, in seconds."""
-        begun = time.monotonic()
-        self.process = spawn([self.program, "--config", self.config], self.log)
-        context = ssl.create_default_context(cafile=self.ca)
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 5) as plain:
-                    with context.wrap_socket(plain, server_hostname="127.0.0.1"):
-                        return time.monotonic() - begun
-            except OSError as error:
-                if self.process.poll() is not None:
-                    raise Trouble(f"slotbelld ended with {self.process.returncode}; see {self.log}") from None
-                if time.monotonic() - begun > seconds:
-                    raise Trouble(f"slotbelld does not take connections ({error}); see {self.log}") from None
-            time.sleep(0.01)  # a refused connection says nothing of when to try again
-
-    def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        return stop(self.process, 30) if self.process else 0
 
 
 class Plugin:

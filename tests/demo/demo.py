@@ -21,9 +21,9 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT / "tests/lib")]
 
 import screen as screens  # noqa: E402
-from cast import Trouble  # noqa: E402
 from pgcluster import PgError  # noqa: E402
 from screen import RED, Screen, milliseconds  # noqa: E402
+from slotbelld import Trouble  # noqa: E402
 from stage import Stage  # noqa: E402
 from story import Story  # noqa: E402
 

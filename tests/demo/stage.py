@@ -6,8 +6,9 @@ import queue
 import signal
 import time
 
-from cast import Daemon, Plugin, Trouble, call
+from cast import Plugin, call
 from pgcluster import PgCluster
+from slotbelld import Daemon, Trouble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAMS = ("slotbelld", "slotbellctl", "slotbell-plugin")
@@ -67,7 +68,7 @@ class Stage:
         screen.step("certificate", "from a throwaway authority of its own")
 
         screen.step("daemon")
-        self.daemon = Daemon(self.programs, self.folder, self.logs, self.folder / "ca", self.cluster.url("shop", "slotbelld"))
+        self.daemon = Daemon(self.logs, self.folder / "ca", self.cluster.url("shop", "slotbelld"), self.programs / "slotbelld")
         self.exits.callback(self.daemon.stop)
         seconds = self.daemon.start()
         screen.step("daemon", f"slotbelld at {self.daemon.url}, up in {seconds * 1000:.0f} ms")

@@ -9,9 +9,9 @@ import zoneinfo
 import psycopg
 from psycopg.types.json import Jsonb
 
-from cast import Trouble
 from ledger import Ledger, Meeting
 from screen import YELLOW, milliseconds
+from slotbelld import Trouble
 
 ARRIVES_SECONDS = 10  # long enough for a busy machine; a lost event never comes
 RETURNS_SECONDS = 90  # a plug-in may wait up to a minute before it tries again

@@ -11,9 +11,9 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ics  # noqa: E402
-from cast import folded  # noqa: E402
 from ledger import Ledger, Meeting, differences  # noqa: E402
 from screen import Screen, milliseconds  # noqa: E402
+from slotbelld import folded  # noqa: E402
 
 UTC = datetime.timezone.utc
 NOON = datetime.datetime(2031, 5, 6, 12, 0, tzinfo=UTC)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import queue
+import re
 import select
 import socket
 import struct
@@ -16,7 +17,8 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "lib"))
 import pgcluster  # noqa: E402
 
-SCHEMA = (TESTS / "integration" / "store_schema.sql").read_text(encoding="utf-8")
+VERSION = re.search(r"#define SB_SCHEMA_VERSION (\d+)", (TESTS.parent / "daemon/store/schema_version.h").read_text())[1]
+SCHEMA = (TESTS / "integration" / "store_schema.sql").read_text(encoding="utf-8").replace("{version}", VERSION)
 # SLOTBELL_BUILD is where the driver was built; with sanitizers is best.
 DRIVER = pathlib.Path(os.environ.get("SLOTBELL_BUILD", TESTS.parent / "build" / "dev")) / "tests" / "store_driver"
 QUICK = {"connect_ms": 1000, "ping_every_ms": 300, "ping_deadline_ms": 600}

@@ -2,7 +2,7 @@
 -- on: what the store does when the database misbehaves is what these tests ask,
 -- not what the functions compute.
 CREATE SCHEMA slotbell;
-CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {version}';
 
 CREATE TABLE slotbell.device (id bigint PRIMARY KEY, session_no bigint NOT NULL DEFAULT 0,
 	acked bigint NOT NULL DEFAULT 0, revoked boolean NOT NULL DEFAULT false);

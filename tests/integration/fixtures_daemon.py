@@ -1,0 +1,106 @@
+"""A PostgreSQL, a database with the schema, and the real slotbelld at it.
+
+Test modules ask for it by `pytest_plugins = ["fixtures_daemon"]`.
+"""
+
+import itertools
+
+import psycopg
+import pytest
+from ctl_support import Ctl
+from pgcluster import PgCluster
+from session_client import Client
+from slotbelld import Daemon, certificate
+
+TEMPLATE = "daemon_template"
+LOGIN = "slotbelld_login"  # has what slotbell_daemon may do, and nothing else
+BOOKING = {"starts_at": "2027-03-01 09:00+00", "duration_minutes": 30, "time_zone": "Europe/Berlin", "subject": "Intro call"}
+
+
+class House:
+    """One database with the schema, the daemons at it, and what a test does to both."""
+
+    def __init__(self, cluster, name, folder, certificates):
+        self.cluster, self.name, self.folder, self.certificates = cluster, name, folder, certificates
+        self.ctl = Ctl(cluster.url(name), cluster, name)
+        self.daemons = []
+        self._uids = itertools.count(1)
+
+    def daemon(self, start=True, **settings):
+        """A daemon at this database; section__key=value sets a key of its configuration."""
+        daemon = Daemon(self.folder / f"daemon-{len(self.daemons)}", self.certificates,
+                        self.cluster.url(self.name, LOGIN),
+                        settings={name.replace("__", "."): value for name, value in settings.items()})
+        self.daemons.append(daemon)
+        if start:
+            daemon.start()
+        return daemon
+
+    def enrol(self, mailbox, *options):
+        """A new device's token."""
+        return self.ctl.enrol(mailbox, *options)
+
+    def device_of(self, token):
+        return int(token.split("_")[1])
+
+    def connect(self, autocommit=True):
+        return psycopg.connect(self.ctl.url, autocommit=autocommit)
+
+    def publish(self, mailbox, uid=None, connection=None, **fields):
+        """One event, in the connection's transaction or one of its own. Returns the uid."""
+        uid = uid or f"uid-{next(self._uids)}@test"
+        values = {"mailbox": mailbox, "uid": uid, **BOOKING, **fields}
+        sql = f"SELECT slotbell.publish({', '.join(f'{name} => %({name})s' for name in values)})"
+        if connection:
+            connection.execute(sql, values)
+        else:
+            with self.connect() as own:
+                own.execute(sql, values)
+        return uid
+
+    def client(self, daemon, token, **options):
+        return Client(daemon, token, **options)
+
+    def close(self):
+        codes = [(daemon, daemon.stop()) for daemon in self.daemons if daemon.process and daemon.process.poll() is None]
+        for daemon, code in codes:
+            assert code == 0, f"slotbelld ended with {code}: {daemon.log_text()[-2000:]}"
+
+
+@pytest.fixture(scope="session")
+def daemon_cluster():
+    with PgCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def daemon_template(daemon_cluster):
+    Ctl(daemon_cluster.create_database(TEMPLATE), daemon_cluster, TEMPLATE).run("db", "init")
+    daemon_cluster.psql(f"CREATE ROLE {LOGIN} LOGIN; GRANT slotbell_daemon TO {LOGIN}")
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return certificate(tmp_path_factory.mktemp("certificates"))
+
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def house(daemon_cluster, daemon_template, certificates, tmp_path):
+    """A database of the test's own; every daemon that it started must end cleanly."""
+    name = f"daemon_{next(numbers)}"
+    daemon_cluster.create_database(name, daemon_template)
+    found = House(daemon_cluster, name, tmp_path, certificates)
+    try:
+        yield found
+    finally:
+        try:
+            found.close()
+        finally:
+            for daemon in found.daemons:
+                if daemon.process and daemon.process.poll() is None:
+                    daemon.kill()
+            daemon_cluster.drop_database(name)
