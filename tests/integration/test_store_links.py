@@ -5,7 +5,7 @@ import time
 
 import psycopg
 import pytest
-from store_help import SCHEMA, Proxy, Store, cluster, edit_messages, until
+from store_help import SCHEMA, VERSION, Proxy, Store, cluster, edit_messages, until
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +186,10 @@ def test_a_read_only_server_is_refused_in_words(server):
 @pytest.mark.parametrize("sql_before,words", [
     ("", "run slotbellctl db init"),
     ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 0'",
-     "too old, this slotbelld needs 1; run slotbellctl db upgrade"),
+     f"too old, this slotbelld needs {VERSION}; run slotbellctl db upgrade"),
     ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 999'",
      "version 999 and too new"),
-    ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}'",
      "lacks functions"),
 ])  # fmt: skip
 def test_a_schema_that_is_not_ours_is_refused_in_words(server, sql_before, words):
