@@ -98,8 +98,7 @@ void sb_mailbox_feed(struct sb_mailbox *mailbox)
 
 	if (mailbox->fetching)
 		return;
-	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
-	{
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
 		if (is_hungry(mailbox, session) && session->sent < question.after)
 			question.after = session->sent;
 	}
@@ -110,7 +109,7 @@ void sb_mailbox_feed(struct sb_mailbox *mailbox)
 	mailbox->fetching = true;
 	mailbox->stale = false;
 	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
-	session->asked = true;
+		session->asked = true;
 }
 
 /* Replaces the run by these events. What cannot be held for want of memory ends the run early: it
@@ -163,8 +162,7 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 	mailbox->numbering = answer->numbering;
 	make_run(mailbox, answer);
 
-	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
-	{
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
 		if (!session->asked)
 			continue; /* it joined after the question: this answer may be older than its
 				     start */
@@ -230,8 +228,7 @@ void sb_mailbox_drop_run(struct sb_mailbox *mailbox)
 {
 	struct sb_session *session;
 
-	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
-	{
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
 		/* It did not take what it was woken for: it asks again when its socket can be
 		 * written. */
 		session->asleep |= session->on_run;

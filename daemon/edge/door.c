@@ -103,7 +103,7 @@ static int open_socket(struct sb_server *server, uint16_t *ret_port)
 
 	if (strlen(server->config->address) >= sizeof(address))
 		return fail(server, "the address is too long", "");
-	strncpy(address, server->config->address, sizeof(address));
+	memcpy(address, server->config->address, strlen(server->config->address) + 1);
 	if (split_address(address, &host, &port) != 0 ||
 	    getaddrinfo(*host ? host : NULL, port, &hints, &info) != 0)
 		return fail(server, server->config->address,

@@ -231,35 +231,46 @@ static void hold(int64_t from, int64_t count)
 		hub.held[hub.held_count++] = i;
 }
 
+#define WORDS_MAX 6
+
+static int64_t number(const char *word)
+{
+	return strtoll(word, NULL, 10);
+}
+
+/* A word, then numbers; what is not given is "0". */
 static void obey(char *text)
 {
-	int64_t a = 0, b = 0, c = 0, d = 0;
-	char word[16] = "";
+	const char *words[WORDS_MAX] = {"", "0", "0", "0", "0", "0"};
+	char *rest = text, *word;
+	size_t count = 0;
 
-	if (sscanf(text, "authenticate %" SCNd64 " %" SCNd64, &a, &b) == 2)
-		authenticate(a, b);
-	else if (sscanf(text, "fetch %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c) == 3)
-		fetch(a, b, c);
-	else if (sscanf(text, "ack %" SCNd64 " %" SCNd64 " %15s %" SCNd64 " %" SCNd64, &a, &b, word,
-			&c, &d) >= 4)
-		ack(a, b, word, c, d);
-	else if (sscanf(text, "recheck %" SCNd64 " %" SCNd64, &a, &b) == 2)
-		for (int64_t i = a; i < a + b; i++)
-			(void)sb_pg_reconcile(pg, i);
-	else if (sscanf(text, "hold %" SCNd64 " %" SCNd64, &a, &b) == 2)
-		hold(a, b);
-	else if (strcmp(text, "reconcile-all") == 0)
+	while (count < WORDS_MAX && (word = strsep(&rest, " ")) != NULL)
+		words[count++] = word;
+	if (strcmp(words[0], "authenticate") == 0)
+		authenticate(number(words[1]), number(words[2]));
+	else if (strcmp(words[0], "fetch") == 0)
+		fetch(number(words[1]), number(words[2]), number(words[3]));
+	else if (strcmp(words[0], "ack") == 0)
+		ack(number(words[1]), number(words[2]), words[3], number(words[4]),
+		    number(words[5]));
+	else if (strcmp(words[0], "recheck") == 0)
+		for (int64_t i = 0; i < number(words[2]); i++)
+			(void)sb_pg_reconcile(pg, number(words[1]) + i);
+	else if (strcmp(words[0], "hold") == 0)
+		hold(number(words[1]), number(words[2]));
+	else if (strcmp(words[0], "reconcile-all") == 0)
 		sb_pg_reconcile_all(pg);
-	else if (strcmp(text, "flush") == 0)
+	else if (strcmp(words[0], "flush") == 0)
 		sb_pg_flush_then(pg, on_flushed, NULL);
-	else if (strcmp(text, "counters") == 0)
+	else if (strcmp(words[0], "counters") == 0)
 		say_counters();
-	else if (sscanf(text, "echo %15s", word) == 1)
-		say("echo %s", word);
-	else if (strcmp(text, "close") == 0)
+	else if (strcmp(words[0], "echo") == 0)
+		say("echo %s", words[1]);
+	else if (strcmp(words[0], "close") == 0)
 		finish();
 	else
-		say("what? %s", text);
+		say("what? %s", words[0]);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buffer)

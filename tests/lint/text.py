@@ -55,8 +55,6 @@ BANNED_IN_THE_LOOP = {
     r"getaddrinfo|gethostbyname|gethostbyaddr": "uv_getaddrinfo: nothing blocks the loop",
     r"PQexec|PQexecParams|PQconnectdb": "the asynchronous calls: nothing blocks the loop",
 }
-# A test wants its random numbers to come again, and AddressSanitizer watches its strings.
-GOOD_ENOUGH_FOR_TESTS = {"strcpy", "strcat", "sscanf", "rand", "srand"}
 LOOP_FOLDERS = ("daemon/base/", "daemon/core/", "daemon/store/", "daemon/edge/", "daemon/ops/")
 
 
@@ -96,8 +94,6 @@ def banned_functions(tree):
             words.update(BANNED_IN_THE_LOOP)
         for names, instead in words.items():
             for match in re.finditer(rf"(?<![\w.>])({names})\s*\(", code):
-                if str(path).startswith("tests/") and match.group(1) in GOOD_ENOUGH_FOR_TESTS:
-                    continue
                 if match.group(1) == "getaddrinfo" and "AI_NUMERICHOST" in code:
                     continue  # asks nobody
                 problems.append(f"{path}:{_line(code, match.start())}: {match.group(1)}: take {instead}")

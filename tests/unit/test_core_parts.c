@@ -6,7 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
+#include <stdio.h>
 /* after its standard headers */
 #include <cmocka.h>
 
@@ -17,7 +17,7 @@ static enum sb_verdict judge(const char *epoch, int64_t seq)
 {
 	struct sb_cursor cursor = {.seq = seq};
 
-	strcpy(cursor.epoch.text, epoch);
+	(void)snprintf(cursor.epoch.text, sizeof(cursor.epoch.text), "%s", epoch);
 	return sb_numbering_judge(&after_a_failover, &cursor);
 }
 

@@ -74,12 +74,12 @@ void world_config(struct sb_hub_config *ret_config);
 /* All clients are dropped before. */
 void world_free(struct world *world);
 
-/* A booking commits, and its notification goes out. */
-void world_book(struct world *world, int64_t mailbox);
+/* In mailbox `id`, as the two after: a booking commits, and its notification goes out. */
+void world_book(struct world *world, int64_t id);
 /* A failover to a standby that knew everything up to `known`; nothing is numbered yet. */
-void world_lose(struct world *world, int64_t mailbox, int64_t known);
+void world_lose(struct world *world, int64_t id, int64_t known);
 /* The first booking of the new history: new epoch, numbers 1,000,000 on. */
-void world_new_epoch(struct world *world, int64_t mailbox, const char *epoch);
+void world_new_epoch(struct world *world, int64_t id, const char *epoch);
 
 void world_query(struct world *world);
 void world_answer(struct world *world);
