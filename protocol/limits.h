@@ -42,4 +42,7 @@
 #define SB_FAILED_MAX 256
 #define SB_WINDOW_MAX 256
 
+/* How long GET /v1/bookings may wait; proxies cut after a minute of silence. */
+#define SB_POLL_WAIT_MAX_SECONDS 50
+
 #endif

@@ -117,6 +117,37 @@ void sb_goodbye_encode(struct sb_text *text, enum sb_reason reason, uint32_t rec
 void sb_error_encode(struct sb_text *text, enum sb_reason code, const char *detail);
 void sb_pong_encode(struct sb_text *text);
 
+/*
+ * The answer to GET /v1/reconnect: may I come in, when, and what did I miss.
+ * Not a message of a session, and without `type`.
+ */
+#define SB_STANDINGS(X)                                                      \
+	X(READY, "ready")	/* come in */                                \
+	X(BUSY, "busy")		/* full */                                   \
+	X(DRAINING, "draining") /* this daemon ends; another may be there */ \
+	X(DEGRADED, "degraded") /* the database is away */
+
+enum sb_standing {
+#define SB_STANDING_ENUM(name, word) SB_STANDING_##name,
+	SB_STANDINGS(SB_STANDING_ENUM)
+#undef SB_STANDING_ENUM
+		SB_STANDING_COUNT
+};
+
+const char *sb_standing_word(enum sb_standing state);
+
+struct sb_reconnect {
+	enum sb_standing state;
+	uint32_t retry_after_ms; /* 0: now */
+	bool has_device;	 /* asked with a token; else the rest is not told */
+	struct sb_epoch epoch;
+	int64_t head;	 /* the mailbox's newest seq */
+	int64_t acked;	 /* the device's */
+	int64_t pending; /* events between the two */
+};
+
+void sb_reconnect_encode(struct sb_text *text, const struct sb_reconnect *reconnect);
+
 struct sb_attendee {
 	const char *name;  /* may be "" */
 	const char *email; /* never "" */

@@ -90,3 +90,27 @@ void sb_pong_encode(struct sb_text *text)
 {
 	sb_text_append_string(text, "{\"type\":\"pong\"}");
 }
+
+const char *sb_standing_word(enum sb_standing state)
+{
+	static const char *const words[] = {
+#define WORD(name, word) [SB_STANDING_##name] = word,
+		SB_STANDINGS(WORD)
+#undef WORD
+	};
+
+	return words[state];
+}
+
+void sb_reconnect_encode(struct sb_text *text, const struct sb_reconnect *reconnect)
+{
+	append_string_field(text, "{\"state\":", sb_standing_word(reconnect->state));
+	append_int_field(text, ",\"retry_after_ms\":", reconnect->retry_after_ms);
+	if (reconnect->has_device) {
+		append_string_field(text, ",\"epoch\":", reconnect->epoch.text);
+		append_int_field(text, ",\"head\":", reconnect->head);
+		append_int_field(text, ",\"acked\":", reconnect->acked);
+		append_int_field(text, ",\"pending\":", reconnect->pending);
+	}
+	sb_text_append_string(text, ",\"transports\":[\"websocket\",\"stream\",\"poll\"]}");
+}

@@ -76,14 +76,17 @@ $$;
 -- These devices have dealt with everything up to these cursors. A row per item:
 -- saved (also when the row was further already), stale (a cursor of a history
 -- that is no more: nothing is saved) or gone (no live device). failed_item is
--- the item that a failure belongs to.
-CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item integer[], failed_seq bigint[], failed_reason text[])
+-- the item that a failure belongs to. The items in announced are made known to
+-- other daemons: the session that was sent the events may be at one of them.
+CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item integer[], failed_seq bigint[], failed_reason text[],
+        announced integer[] DEFAULT '{}')
     RETURNS TABLE (item integer, outcome text, acked bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM d.id FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE;
+    PERFORM pg_notify('slotbell_control', devices[item]::text) FROM unnest(announced) AS item;
     RETURN QUERY
         WITH judged AS (
             SELECT said.nth::integer AS nth, said.seq, d.id, d.mailbox_id, d.acked,
@@ -116,7 +119,7 @@ $$;
 
 -- How do these devices stand now? For what a lost notification left wrong. A row per device that is asked for.
 CREATE FUNCTION slotbell.reconcile(devices bigint[])
-    RETURNS TABLE (device_id bigint, outcome text, session_no bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
+    RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
     SELECT asked.device,
@@ -126,13 +129,13 @@ AS $$
             WHEN d.expires_at <= now() THEN 'expired'
             ELSE 'ok'
         END,
-        d.session_no, m.head, m.epoch, m.previous_epoch, m.base, m.floor
+        d.session_no, d.acked, m.head, m.epoch, m.previous_epoch, m.base, m.floor
     FROM (SELECT DISTINCT device FROM unnest(devices) AS device) asked
     LEFT JOIN slotbell.device d ON d.id = asked.device
     LEFT JOIN slotbell.mailbox m ON m.id = d.mailbox_id
 $$;
 
 GRANT EXECUTE ON FUNCTION slotbell.authenticate(bigint[], bytea[], boolean[]), slotbell.fetch(bigint[], bigint[], integer, integer),
-    slotbell.ack(bigint[], text[], bigint[], integer[], bigint[], text[]), slotbell.reconcile(bigint[]) TO slotbell_daemon;
+    slotbell.ack(bigint[], text[], bigint[], integer[], bigint[], text[], integer[]), slotbell.reconcile(bigint[]) TO slotbell_daemon;
 
 RESET ROLE;

@@ -14,6 +14,8 @@ struct sb_frame *sb_frame_new(const struct sb_text *text)
 		return NULL;
 	frame->references = 1;
 	frame->len = (uint32_t)text->len;
+	frame->type = SB_SERVER_UNKNOWN;
+	frame->cursor = (struct sb_cursor){0};
 	frame->published_at_us = 0;
 	memcpy(frame->bytes, text->data, text->len);
 	return frame;

@@ -8,7 +8,7 @@
 #ifndef SB_CORE_FRAME_H
 #define SB_CORE_FRAME_H
 
-#include "protocol/text.h"
+#include "protocol/message.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +17,8 @@
 struct sb_frame {
 	uint32_t references;
 	uint32_t len;
+	enum sb_server_type type; /* what message it is; UNKNOWN until somebody says */
+	struct sb_cursor cursor;  /* of booking, live, reset and acked */
 	int64_t published_at_us; /* of a booking, Unix time in microseconds; 0 for other messages */
 	char room[SB_FRAME_HEADROOM];
 	char bytes[]; /* len of them, not terminated */

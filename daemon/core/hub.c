@@ -31,6 +31,8 @@ struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *s
 	hub->beats.wait_ms = config->heartbeat_ms;
 	hub->closings.wait_ms = config->closing_ms;
 	hub->runs.wait_ms = SB_RUN_MS;
+	for (uint32_t seconds = 0; seconds <= SB_POLL_WAIT_MAX_SECONDS; seconds++)
+		hub->polls[seconds].wait_ms = seconds * 1000;
 	return hub;
 }
 
@@ -155,6 +157,16 @@ static bool differs(const struct sb_numbering *held, const struct sb_numbering *
 	       !sb_epoch_equal(&held->epoch, &told->epoch);
 }
 
+/* Its device's row is as it should be: acks that came by another way, events that were not heard
+ * of. */
+static void stand(struct sb_session *session, const struct sb_device_state *state)
+{
+	if (sb_epoch_equal(&session->epoch, &state->numbering.epoch))
+		sb_session_confirm(session, state->acked);
+	if (differs(&session->mailbox->numbering, &state->numbering) || session->mailbox->stale)
+		sb_mailbox_look(session->mailbox);
+}
+
 void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state)
 {
 	struct sb_session *session = sb_devices_find(hub, state->device_id), *next;
@@ -165,11 +177,10 @@ void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state
 			sb_session_close(session, SB_REASON_EXPIRED);
 		else if (state->outcome != SB_AUTH_OK)
 			sb_session_close(session, SB_REASON_REVOKED);
-		else if (!session->once && state->session_no > session->session_no)
+		else if (session->role == SB_ROLE_LIVE && state->session_no > session->session_no)
 			sb_session_close(session, SB_REASON_REPLACED);
-		else if (differs(&session->mailbox->numbering, &state->numbering) ||
-			 session->mailbox->stale)
-			sb_mailbox_look(session->mailbox);
+		else
+			stand(session, state);
 	}
 }
 
@@ -181,6 +192,21 @@ void sb_hub_database(struct sb_hub *hub, bool up)
 bool sb_hub_database_is_up(const struct sb_hub *hub)
 {
 	return hub->database_up;
+}
+
+void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect)
+{
+	enum sb_standing state = SB_STANDING_READY;
+
+	if (hub->draining)
+		state = SB_STANDING_DRAINING;
+	else if (!hub->database_up)
+		state = SB_STANDING_DEGRADED;
+	else if (hub->stats.sessions >= hub->config.max_sessions)
+		state = SB_STANDING_BUSY;
+	*ret_reconnect = (struct sb_reconnect){
+		.state = state,
+		.retry_after_ms = state == SB_STANDING_READY ? 0 : sb_hub_return_ms(hub)};
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -228,8 +254,16 @@ void sb_hub_tick(struct sb_hub *hub)
 
 	while ((session = take_session(&hub->greetings, now)))
 		sb_session_refuse(session, SB_REASON_NO_HELLO, "no hello in time");
-	while ((session = take_session(&hub->waits, now)))
-		sb_session_close(session, SB_REASON_DEGRADED);
+	while ((session = take_session(&hub->waits, now))) {
+		if (session->role == SB_ROLE_ASK)
+			sb_session_tell(session, NULL);
+		else
+			sb_session_close(session, SB_REASON_DEGRADED);
+	}
+	for (size_t i = 0; i <= SB_POLL_WAIT_MAX_SECONDS; i++) {
+		while ((session = take_session(&hub->polls[i], now)))
+			sb_session_wait_over(session);
+	}
 	while ((session = take_session(&hub->beats, now)))
 		sb_session_heartbeat(session);
 	while ((session = take_session(&hub->closings, now)))

@@ -62,6 +62,9 @@ void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state
 void sb_hub_database(struct sb_hub *hub, bool up);
 bool sb_hub_database_is_up(const struct sb_hub *hub);
 
+/* May one come in, and when? From memory; knows of no device. */
+void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect);
+
 /* Ids of the devices held here, ascending, each greater than `after`: at most `max` of them;
  * returns how many. */
 size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max);
@@ -85,7 +88,7 @@ struct sb_hub_stats {
 	size_t unauthenticated;	 /* now, before welcome */
 	size_t mailboxes;	 /* now, with sessions */
 	uint64_t sessions_total; /* since the start, as all below */
-	uint64_t events_sent;
+	uint64_t events_sent[SB_TRANSPORT_COUNT];
 	uint64_t acks_saved;
 	uint64_t closes[SB_REASON_COUNT];
 };

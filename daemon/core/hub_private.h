@@ -11,14 +11,15 @@ struct sb_hub {
 	struct sb_hub_config config;
 	struct sb_store *store;
 	struct sb_clock *clock;
-	struct sb_session *sessions;   /* hash by id */
-	struct sb_session *devices;    /* hash by device, see devices.h */
-	struct sb_mailbox *mailboxes;  /* hash by id */
-	struct sb_deadlines greetings; /* hello_ms */
-	struct sb_deadlines waits;     /* authenticate_ms */
-	struct sb_deadlines beats;     /* heartbeat_ms */
-	struct sb_deadlines closings;  /* closing_ms */
-	struct sb_deadlines runs;      /* SB_RUN_MS */
+	struct sb_session *sessions;				 /* hash by id */
+	struct sb_session *devices;				 /* hash by device, see devices.h */
+	struct sb_mailbox *mailboxes;				 /* hash by id */
+	struct sb_deadlines greetings;				 /* hello_ms */
+	struct sb_deadlines waits;				 /* authenticate_ms */
+	struct sb_deadlines beats;				 /* heartbeat_ms */
+	struct sb_deadlines closings;				 /* closing_ms */
+	struct sb_deadlines runs;				 /* SB_RUN_MS */
+	struct sb_deadlines polls[SB_POLL_WAIT_MAX_SECONDS + 1]; /* by the seconds they wait */
 	uint64_t next_session_id;
 	uint64_t acks_asked, acks_answered; /* questions to the store since the start */
 	uint64_t unheard; /* rechecks of devices that nobody here had, since the start; see

@@ -1,8 +1,9 @@
 /*
  * What core asks of a client's connection.
  *
- * One of core's two seams (the other is store.h). Implemented by edge/ws (and,
- * to come, edge/sse and edge/poll) and by the unit tests' world.
+ * One of core's two seams (the other is store.h). Implemented by edge/ws, by
+ * edge/stream, by edge/answer (whatever HTTP answers once) and by the unit
+ * tests' world.
  *
  * Pull, not push: a session only wakes its link; the carrier takes what is
  * next with sb_session_pull() when its socket can be written. So a slow socket
@@ -13,7 +14,21 @@
 
 struct sb_link;
 
+/*   name        word in metrics and in /v1/reconnect */
+#define SB_TRANSPORTS(X)          \
+	X(WEBSOCKET, "websocket") \
+	X(STREAM, "stream")       \
+	X(POLL, "poll")
+
+enum sb_transport {
+#define SB_TRANSPORT_ENUM(name, word) SB_TRANSPORT_##name,
+	SB_TRANSPORTS(SB_TRANSPORT_ENUM)
+#undef SB_TRANSPORT_ENUM
+		SB_TRANSPORT_COUNT
+};
+
 struct sb_link_ops {
+	enum sb_transport transport;
 	/*
 	 * There may be something to pull. Remembered, not acted on: the carrier
 	 * pulls later in the same turn of the loop or when the socket can be

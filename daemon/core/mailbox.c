@@ -134,6 +134,9 @@ static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer
 		frame = sb_frame_new(&text);
 		if (!frame)
 			break;
+		frame->type = SB_SERVER_BOOKING;
+		frame->cursor = (struct sb_cursor){.epoch = mailbox->numbering.epoch,
+						   .seq = answer->events[i].seq};
 		frame->published_at_us = answer->events[i].published_at_us;
 		mailbox->run[i] =
 			(struct sb_run_event){.seq = answer->events[i].seq, .frame = frame};
@@ -172,7 +175,8 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 		if (!answer->count && session->sent >= answer->after &&
 		    session->sent < answer->numbering.head)
 			sb_session_skip(session, answer->numbering.head);
-		if (session->sent >= mailbox->run_after && session->sent < run_last(mailbox)) {
+		if (sb_session_takes_events(session) && session->sent >= mailbox->run_after &&
+		    session->sent < run_last(mailbox)) {
 			session->on_run = true;
 			mailbox->takers++;
 		}

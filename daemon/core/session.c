@@ -30,6 +30,7 @@ struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link)
 	session->hub = hub;
 	session->link = link;
 	session->reason = SB_REASON_LOST;
+	session->limit = (uint16_t)hub->config.window;
 	session->id = ++hub->next_session_id;
 	HASH_ADD(hh, hub->sessions, id, sizeof(session->id), session);
 	if (!session->hh.tbl) {
@@ -94,9 +95,13 @@ bool sb_session_has_room(const struct sb_session *session)
 {
 	int64_t from = session->acked > session->reset_seq ? session->acked : session->reset_seq;
 
-	return (session->state == SB_SESSION_CATCHING_UP || session->state == SB_SESSION_LIVE) &&
-	       sb_numbering_distance(&session->mailbox->numbering, from, session->sent) <
-		       session->hub->config.window;
+	if (session->state != SB_SESSION_CATCHING_UP && session->state != SB_SESSION_LIVE)
+		return false;
+	/* A poll is content with what one fetch brought. */
+	if (!sb_session_takes_events(session) || (session->gave && !session->on_run))
+		return false;
+	return sb_numbering_distance(&session->mailbox->numbering, from, session->sent) <
+	       session->limit;
 }
 
 void sb_session_leave(struct sb_session *session, enum sb_reason reason,
@@ -125,8 +130,11 @@ void sb_session_close(struct sb_session *session, enum sb_reason reason)
 		struct sb_text text;
 
 		sb_text_init(&text);
-		sb_goodbye_encode(&text, reason, sb_hub_return_ms(session->hub));
+		session->return_ms = sb_hub_return_ms(session->hub);
+		sb_goodbye_encode(&text, reason, session->return_ms);
 		goodbye = sb_frame_new(&text);
+		if (goodbye)
+			goodbye->type = SB_SERVER_GOODBYE;
 		sb_text_fini(&text);
 	}
 	sb_session_leave(session, reason, goodbye);
@@ -135,6 +143,11 @@ void sb_session_close(struct sb_session *session, enum sb_reason reason)
 enum sb_reason sb_session_reason(const struct sb_session *session)
 {
 	return session->reason;
+}
+
+uint32_t sb_session_return_ms(const struct sb_session *session)
+{
+	return session->return_ms;
 }
 
 void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NAME_MAX + 1])
@@ -194,28 +207,31 @@ void sb_session_skip(struct sb_session *session, int64_t seq)
 
 typedef void encode_at(struct sb_text *text, const struct sb_cursor *cursor);
 
-static enum sb_pull control(struct sb_session *session, struct sb_text *text,
-			    struct sb_frame **ret_frame)
+static enum sb_pull control(struct sb_session *session, enum sb_server_type type, int64_t seq,
+			    struct sb_text *text, struct sb_frame **ret_frame)
 {
 	*ret_frame = sb_frame_new(text);
 	sb_text_fini(text);
-	if (*ret_frame)
+	if (*ret_frame) {
+		(*ret_frame)->type = type;
+		(*ret_frame)->cursor = (struct sb_cursor){.epoch = session->epoch, .seq = seq};
 		return SB_PULL_FRAME;
+	}
 	/* No memory for a line of text: this session ends, the process goes on. */
 	sb_session_leave(session, SB_REASON_BUSY, NULL);
 	session->state = SB_SESSION_CLOSED;
 	return SB_PULL_CLOSE;
 }
 
-static enum sb_pull control_at(struct sb_session *session, encode_at *encode, int64_t seq,
-			       struct sb_frame **ret_frame)
+static enum sb_pull control_at(struct sb_session *session, enum sb_server_type type,
+			       encode_at *encode, int64_t seq, struct sb_frame **ret_frame)
 {
 	struct sb_cursor cursor = {.epoch = session->epoch, .seq = seq};
 	struct sb_text text;
 
 	sb_text_init(&text);
 	encode(&text, &cursor);
-	return control(session, &text, ret_frame);
+	return control(session, type, seq, &text, ret_frame);
 }
 
 static enum sb_pull pull_reset(struct sb_session *session, struct sb_frame **ret_frame)
@@ -224,9 +240,10 @@ static enum sb_pull pull_reset(struct sb_session *session, struct sb_frame **ret
 	struct sb_text text;
 
 	session->owes_reset = false;
+	session->gave = session->role == SB_ROLE_POLL;
 	sb_text_init(&text);
 	sb_reset_encode(&text, &cursor, session->reset_reason);
-	return control(session, &text, ret_frame);
+	return control(session, SB_SERVER_RESET, session->sent, &text, ret_frame);
 }
 
 static enum sb_pull pull_pong(struct sb_session *session, struct sb_frame **ret_frame)
@@ -236,7 +253,7 @@ static enum sb_pull pull_pong(struct sb_session *session, struct sb_frame **ret_
 	session->owes_pong = false;
 	sb_text_init(&text);
 	sb_pong_encode(&text);
-	return control(session, &text, ret_frame);
+	return control(session, SB_SERVER_PONG, 0, &text, ret_frame);
 }
 
 static struct sb_frame *next_event(struct sb_session *session)
@@ -256,7 +273,8 @@ static struct sb_frame *next_event(struct sb_session *session)
 	if (session->acked == session->sent)
 		session->progress_ms = sb_hub_now(session->hub);
 	session->sent = event->seq;
-	session->hub->stats.events_sent++;
+	session->gave = session->role == SB_ROLE_POLL;
+	session->hub->stats.events_sent[session->link->ops->transport]++;
 	frame = sb_frame_ref(event->frame);
 	if (!sb_mailbox_next(mailbox, session->sent)) {
 		sb_mailbox_taken(mailbox, session);
@@ -265,11 +283,25 @@ static struct sb_frame *next_event(struct sb_session *session)
 	return frame;
 }
 
-/* Mode once leaves when it has everything and the database has its ack. */
+/* Whether it has what it came for. A session of role LIVE never has. */
 static bool is_through(const struct sb_session *session)
 {
-	return session->once && session->state == SB_SESSION_LIVE &&
-	       session->saved >= session->sent && !session->reset_open;
+	bool caught_up = session->state == SB_SESSION_LIVE;
+
+	switch ((enum sb_role)session->role) {
+	case SB_ROLE_ONCE: /* everything, and the database has its ack */
+		return caught_up && session->saved >= session->sent && !session->reset_open;
+	case SB_ROLE_POLL:
+		return session->gave ||
+		       (caught_up && (session->wait_over || !session->wait_seconds));
+	case SB_ROLE_ACK:
+		return session->saved >= session->acked && !session->save_asked &&
+		       !session->failure_count;
+	case SB_ROLE_LIVE:
+	case SB_ROLE_ASK: /* it left when it was told */
+		break;
+	}
+	return false;
 }
 
 enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_frame)
@@ -298,17 +330,19 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 		return sb_session_pull(session, ret_frame);
 	if (session->owes_reset)
 		return pull_reset(session, ret_frame);
-	if (session->owes_acked) {
+	if (session->owes_acked && session->role != SB_ROLE_POLL) {
 		session->owes_acked = false;
-		return control_at(session, sb_acked_encode, session->saved, ret_frame);
+		return control_at(session, SB_SERVER_ACKED, sb_acked_encode, session->saved,
+				  ret_frame);
 	}
 	*ret_frame = next_event(session);
 	if (*ret_frame)
 		return SB_PULL_FRAME;
 	if (session->state == SB_SESSION_CATCHING_UP && session->settled &&
-	    session->sent >= session->mailbox->numbering.head) {
+	    session->sent >= session->mailbox->numbering.head && sb_session_takes_events(session)) {
 		session->state = SB_SESSION_LIVE;
-		return control_at(session, sb_live_encode, session->sent, ret_frame);
+		return control_at(session, SB_SERVER_LIVE, sb_live_encode, session->sent,
+				  ret_frame);
 	}
 	if (is_through(session)) {
 		sb_session_leave(session, SB_REASON_BYE, NULL);
@@ -319,6 +353,17 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 }
 
 /* ---- time ---- */
+
+void sb_session_wait_over(struct sb_session *session)
+{
+	if (session->state == SB_SESSION_CATCHING_UP) {
+		/* Not even the first fetch was answered. */
+		sb_session_close(session, SB_REASON_DEGRADED);
+		return;
+	}
+	session->wait_over = true;
+	sb_session_wake(session);
+}
 
 void sb_session_heartbeat(struct sb_session *session)
 {

@@ -15,7 +15,9 @@
 #include "daemon/core/frame.h"
 #include "daemon/core/link.h"
 #include "protocol/limits.h"
+#include "protocol/message.h"
 #include "protocol/reason.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +35,28 @@ struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link);
 void sb_session_gone(struct sb_session *session);
 
 /* ---- what the client did ---- */
+
+/* What it is there for. All but LIVE may stand beside a live session of their device. */
+enum sb_role {
+	SB_ROLE_LIVE, /* everything, as it is booked; takes the device's live session over */
+	SB_ROLE_ONCE, /* catches up, and leaves when its ack is saved */
+	SB_ROLE_POLL, /* takes what is there, or waits a while for something, and leaves */
+	SB_ROLE_ACK,  /* brings an ack, and leaves when it is saved */
+	SB_ROLE_ASK,  /* asks how its device stands, and leaves */
+};
+
+/* What a client wants, however it said so: by hello, or by an HTTP request. */
+struct sb_opening {
+	enum sb_role role;
+	bool has_cursor; /* counts as an ack of everything up to there */
+	struct sb_cursor cursor;
+	uint32_t limit;		  /* POLL: events at most, up to the window; 0: the window */
+	uint32_t wait_seconds;	  /* POLL: 0 to SB_POLL_WAIT_MAX_SECONDS */
+	const struct sb_ack *ack; /* ACK: instead of the cursor; borrowed until return */
+};
+
+/* Says who and what for, once; the token came before. */
+void sb_session_open(struct sb_session *session, const struct sb_opening *opening);
 
 /* The token of the Authorization header, before anything is received. `text` is borrowed until
  * return. */
@@ -64,6 +88,9 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 
 /* Why it closes; SB_REASON_LOST while it does not. */
 enum sb_reason sb_session_reason(const struct sb_session *session);
+
+/* When its client should come back, in ms: what its goodbye says; 0 if that says nothing. */
+uint32_t sb_session_return_ms(const struct sb_session *session);
 
 /* ---- what the daemon wants ---- */
 

@@ -15,6 +15,7 @@
 void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const char *detail)
 {
 	char name[SB_SESSION_NAME_MAX + 1];
+	struct sb_frame *error;
 	struct sb_text text;
 
 	if (session->state >= SB_SESSION_LEAVING)
@@ -25,7 +26,10 @@ void sb_session_refuse(struct sb_session *session, enum sb_reason reason, const 
 	       sb_reason_word(reason), detail);
 	sb_text_init(&text);
 	sb_error_encode(&text, reason, detail);
-	sb_session_leave(session, reason, sb_frame_new(&text));
+	error = sb_frame_new(&text);
+	if (error)
+		error->type = SB_SERVER_ERROR;
+	sb_session_leave(session, reason, error);
 	sb_text_fini(&text);
 }
 
@@ -64,11 +68,79 @@ void sb_session_header_token(struct sb_session *session, const char *text, size_
 				  "the Authorization header holds no Slotbell token");
 }
 
-static void on_hello(struct sb_session *session, const struct sb_hello *hello)
+/* Keeps what failed for the next save. A seq named again has its newer reason. */
+static int add_failures(struct sb_session *session, const struct sb_ack *ack)
+{
+	struct sb_failure *grown;
+
+	if (!ack->failed_count)
+		return 0;
+	if (session->failure_count + ack->failed_count > SB_FAILED_MAX)
+		return -E2BIG;
+	grown = realloc(session->failures,
+			(session->failure_count + ack->failed_count) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	session->failures = grown;
+	memcpy(grown + session->failure_count, ack->failed, ack->failed_count * sizeof(*grown));
+	session->failure_count = (uint16_t)(session->failure_count + ack->failed_count);
+	return 0;
+}
+
+static void ask_who(struct sb_session *session)
 {
 	struct sb_hub *hub = session->hub;
+	struct sb_authenticate question = {
+		.session_id = session->id,
+		.device_id = session->greeting->device_id,
+		.takes_over = session->role == SB_ROLE_LIVE,
+	};
+
+	memcpy(question.proof, session->greeting->proof, sizeof(question.proof));
+	if (hub->store->ops->authenticate(hub->store, &question) != 0) {
+		sb_session_close(session, SB_REASON_BUSY);
+		return;
+	}
+	session->greeting->unheard = hub->unheard;
+	session->state = SB_SESSION_AUTHENTICATING;
+	sb_deadline_start(&session->deadline, &hub->waits, sb_hub_now(hub));
+}
+
+void sb_session_open(struct sb_session *session, const struct sb_opening *opening)
+{
 	struct sb_greeting *greeting = session->greeting;
-	struct sb_authenticate question;
+
+	if (session->state != SB_SESSION_GREETING)
+		return;
+	session->role = (uint8_t)opening->role;
+	session->wait_seconds = (uint8_t)opening->wait_seconds;
+	if (opening->limit && opening->limit < session->limit)
+		session->limit = (uint16_t)opening->limit;
+	greeting->has_cursor = opening->has_cursor;
+	greeting->cursor = opening->cursor;
+	if (opening->ack) {
+		greeting->has_cursor = true;
+		greeting->cursor = opening->ack->cursor;
+		if (add_failures(session, opening->ack) != 0) {
+			sb_session_close(session, SB_REASON_BUSY);
+			return;
+		}
+	}
+	if (!greeting->device_id)
+		sb_session_refuse(
+			session, SB_REASON_BAD_TOKEN,
+			"no token: send it in the Authorization header or in hello.token");
+	else
+		ask_who(session);
+}
+
+static void on_hello(struct sb_session *session, const struct sb_hello *hello)
+{
+	struct sb_opening opening = {
+		.role = hello->mode == SB_MODE_ONCE ? SB_ROLE_ONCE : SB_ROLE_LIVE,
+		.has_cursor = hello->has_cursor,
+		.cursor = hello->cursor,
+	};
 
 	if (session->state != SB_SESSION_GREETING) {
 		sb_session_refuse(session, SB_REASON_BAD_MESSAGE, "a second hello");
@@ -78,28 +150,7 @@ static void on_hello(struct sb_session *session, const struct sb_hello *hello)
 		sb_session_refuse(session, SB_REASON_BAD_TOKEN, "hello.token is no Slotbell token");
 		return;
 	}
-	if (!greeting->device_id) {
-		sb_session_refuse(
-			session, SB_REASON_BAD_TOKEN,
-			"no token: send it in the Authorization header or in hello.token");
-		return;
-	}
-	greeting->has_cursor = hello->has_cursor;
-	greeting->cursor = hello->cursor;
-	session->once = hello->mode == SB_MODE_ONCE;
-	question = (struct sb_authenticate){
-		.session_id = session->id,
-		.device_id = greeting->device_id,
-		.takes_over = !session->once,
-	};
-	memcpy(question.proof, greeting->proof, sizeof(question.proof));
-	if (hub->store->ops->authenticate(hub->store, &question) != 0) {
-		sb_session_close(session, SB_REASON_BUSY);
-		return;
-	}
-	greeting->unheard = hub->unheard;
-	session->state = SB_SESSION_AUTHENTICATING;
-	sb_deadline_start(&session->deadline, &hub->waits, sb_hub_now(hub));
+	sb_session_open(session, &opening);
 }
 
 /* ---- ack ---- */
@@ -120,25 +171,6 @@ static int ack_seq(struct sb_session *session, const struct sb_cursor *cursor, i
 	if (sb_epoch_equal(&cursor->epoch, &numbering->previous_epoch))
 		return cursor->seq <= numbering->base && cursor->seq <= session->sent ? 0 : -EAGAIN;
 	return session->reset_open ? -EAGAIN : -ERANGE;
-}
-
-/* Keeps what failed for the next save. A seq named again has its newer reason. */
-static int add_failures(struct sb_session *session, const struct sb_ack *ack)
-{
-	struct sb_failure *grown;
-
-	if (!ack->failed_count)
-		return 0;
-	if (session->failure_count + ack->failed_count > SB_FAILED_MAX)
-		return -E2BIG;
-	grown = realloc(session->failures,
-			(session->failure_count + ack->failed_count) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	session->failures = grown;
-	memcpy(grown + session->failure_count, ack->failed, ack->failed_count * sizeof(*grown));
-	session->failure_count = (uint16_t)(session->failure_count + ack->failed_count);
-	return 0;
 }
 
 static void on_ack(struct sb_session *session, const struct sb_ack *ack)
@@ -194,6 +226,7 @@ static int ask_save(struct sb_session *session)
 		.cursor = {.epoch = session->epoch, .seq = session->acked},
 		.failed_count = session->failure_count,
 		.failed = session->failures,
+		.announce = session->role == SB_ROLE_ACK,
 	};
 	int result = hub->store->ops->save_ack(hub->store, &question);
 

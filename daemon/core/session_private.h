@@ -53,12 +53,15 @@ struct sb_session {
 	int64_t saved;	       /* what the database has */
 	uint64_t progress_ms;  /* when events were first unacked, or last acked */
 
+	uint32_t return_ms; /* what its goodbye said */
 	uint16_t failure_count;
+	uint16_t limit;	      /* events unacked or of one poll, at most */
+	uint8_t wait_seconds; /* of a poll */
+	uint8_t role;	      /* enum sb_role */
 	uint8_t state;	      /* enum sb_session_state */
 	uint8_t reason;	      /* enum sb_reason */
 	uint8_t reset_reason; /* enum sb_reset_reason */
 
-	bool once : 1;	      /* mode once: catch up and leave */
 	bool save_asked : 1;  /* an ack is in flight to the database */
 	bool asked : 1;	      /* a fetch in flight was asked with this session there */
 	bool settled : 1;     /* a fetch asked after it joined was answered */
@@ -70,10 +73,24 @@ struct sb_session {
 	bool owes_pong : 1;   /* the client's ping is to be answered */
 	bool owes_ping : 1;   /* a heartbeat is to be sent */
 	bool awaits_echo : 1; /* a heartbeat was sent, nothing was heard since */
+	bool gave : 1;	      /* a poll: something was pulled that its client must see */
+	bool wait_over : 1;   /* a poll: nothing came in its time */
 };
 
 /* An ack of the client may name more than these are acked: whether one more event may go out. */
 bool sb_session_has_room(const struct sb_session *session);
+
+/* Whether it is sent events at all. */
+static inline bool sb_session_takes_events(const struct sb_session *session)
+{
+	return session->role <= SB_ROLE_POLL;
+}
+
+/* The database has everything of its device up to `seq` of its epoch, by whatever way it came. */
+void sb_session_confirm(struct sb_session *session, int64_t seq);
+
+/* A poll's time is over. */
+void sb_session_wait_over(struct sb_session *session);
 
 /* There is something to pull. */
 void sb_session_wake(struct sb_session *session);
@@ -97,6 +114,10 @@ void sb_session_skip(struct sb_session *session, int64_t seq);
 /* Leaves with these last words (takes the reference; may be NULL) before the close. */
 void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 		      struct sb_frame *last_words);
+
+/* How its device stands, and the daemon: the last words of an ASK. `answer` NULL: the daemon only.
+ */
+void sb_session_tell(struct sb_session *session, const struct sb_authenticated *answer);
 
 /* ---- answers of the store, from hub.c ---- */
 void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer);

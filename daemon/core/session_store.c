@@ -38,12 +38,12 @@ static bool take_over(struct sb_session *session)
 	struct sb_session *other = sb_devices_find(session->hub, session->device_id), *next;
 
 	for (struct sb_session *s = other; s; s = s->device_next) {
-		if (!s->once && s->session_no > session->session_no)
+		if (s->role == SB_ROLE_LIVE && s->session_no > session->session_no)
 			return false;
 	}
 	for (; other; other = next) {
 		next = other->device_next;
-		if (other != session && !other->once)
+		if (other != session && other->role == SB_ROLE_LIVE)
 			sb_session_close(other, SB_REASON_REPLACED);
 	}
 	return true;
@@ -72,8 +72,29 @@ static struct sb_frame *welcome(const struct sb_session *session,
 	sb_text_init(&text);
 	sb_welcome_encode(&text, &message);
 	frame = sb_frame_new(&text);
+	if (frame)
+		frame->type = SB_SERVER_WELCOME;
 	sb_text_fini(&text);
 	return frame;
+}
+
+/* How long it may stay until somebody looks after it again. */
+static void start_deadline(struct sb_session *session)
+{
+	struct sb_hub *hub = session->hub;
+	struct sb_deadlines *queue = &hub->waits; /* it is here for an answer of the database */
+
+	if (session->role == SB_ROLE_LIVE || session->role == SB_ROLE_ONCE)
+		queue = &hub->beats;
+	else if (session->role == SB_ROLE_POLL && session->wait_seconds)
+		queue = &hub->polls[session->wait_seconds];
+	sb_deadline_start(&session->deadline, queue, sb_hub_now(hub));
+}
+
+/* Said first to those that stay; a poll and an ack have their answer, and nothing else. */
+static bool wants_welcome(const struct sb_session *session)
+{
+	return session->role == SB_ROLE_LIVE || session->role == SB_ROLE_ONCE;
 }
 
 struct start {
@@ -117,6 +138,35 @@ static struct start choose_start(const struct sb_greeting *greeting,
 	return start;
 }
 
+void sb_session_tell(struct sb_session *session, const struct sb_authenticated *answer)
+{
+	struct sb_reconnect reconnect;
+	struct sb_frame *words;
+	struct sb_text text;
+
+	sb_hub_standing(session->hub, &reconnect);
+	if (answer) {
+		struct start start = choose_start(session->greeting, answer);
+
+		reconnect.has_device = true;
+		reconnect.epoch = answer->numbering.epoch;
+		reconnect.head = answer->numbering.head;
+		reconnect.acked = answer->acked;
+		reconnect.pending = sb_numbering_distance(&answer->numbering, start.seq,
+							  answer->numbering.head);
+	}
+	sb_text_init(&text);
+	sb_reconnect_encode(&text, &reconnect);
+	words = sb_frame_new(&text);
+	sb_text_fini(&text);
+	sb_session_leave(session, words ? SB_REASON_BYE : SB_REASON_BUSY, words);
+}
+
+static const char *const role_words[] = {
+	[SB_ROLE_LIVE] = "live", [SB_ROLE_ONCE] = "once", [SB_ROLE_POLL] = "poll",
+	[SB_ROLE_ACK] = "ack",	 [SB_ROLE_ASK] = "ask",
+};
+
 void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer)
 {
 	struct sb_hub *hub = session->hub;
@@ -129,6 +179,10 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		return;
 	if (answer->outcome != SB_AUTH_OK) {
 		refuse_outcome(session, answer->outcome);
+		return;
+	}
+	if (session->role == SB_ROLE_ASK) {
+		sb_session_tell(session, answer);
 		return;
 	}
 	start = choose_start(session->greeting, answer);
@@ -145,36 +199,66 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	session->saved = answer->acked;
 	session->acked = start.acked;
 	session->sent = start.acked;
-	session->first = welcome(session, answer);
+	if (wants_welcome(session))
+		session->first = welcome(session, answer);
 	session->state = SB_SESSION_CATCHING_UP;
 	session->progress_ms = sb_hub_now(hub);
 	was_unheard = session->greeting->unheard != hub->unheard;
 	free(session->greeting);
 	session->greeting = NULL;
-	sb_deadline_start(&session->deadline, &hub->beats, sb_hub_now(hub));
+	start_deadline(session);
 	sb_session_name(session, name);
-	sb_log(SB_LOG_INFO, "session began",
+	sb_log(wants_welcome(session) ? SB_LOG_INFO : SB_LOG_DEBUG, "session began",
 	       "session=%s device=%" PRId64 " mailbox=%" PRId64 " start=%" PRId64 " head=%" PRId64
-	       " mode=%s",
+	       " role=%s",
 	       name, session->device_id, mailbox->id, start.seq, answer->numbering.head,
-	       session->once ? "once" : "live");
+	       role_words[session->role]);
 
 	/* Registered first, then fetched: see sb_mailbox_join(). */
 	sb_mailbox_join(mailbox, session);
-	if (!session->first || sb_devices_add(hub, session) != 0) {
+	if ((wants_welcome(session) && !session->first) || sb_devices_add(hub, session) != 0) {
 		sb_session_close(session, SB_REASON_BUSY);
 		return;
 	}
-	if (!session->once && !take_over(session)) {
+	if (session->role == SB_ROLE_LIVE && !take_over(session)) {
 		sb_session_close(session, SB_REASON_REPLACED);
 		return;
 	}
 	if (was_unheard)
 		sb_hub_recheck(hub, session->device_id);
 	sb_session_save(session);
+	/* An ack is good also where the events that it is about are gone. */
+	if (session->role == SB_ROLE_ACK && start.reset_reason == SB_RESET_EXPIRED)
+		start.reset = false;
 	if (start.reset && session->mailbox)
 		sb_session_reset(session, start.seq, start.reset_reason);
 	sb_session_wake(session);
+}
+
+void sb_session_confirm(struct sb_session *session, int64_t seq)
+{
+	if (seq <= session->saved || seq > session->sent)
+		return;
+	session->saved = seq;
+	if (seq > session->acked) {
+		session->acked = seq;
+		session->progress_ms = sb_hub_now(session->hub);
+	}
+	if (!session->owes_reset && seq >= session->reset_seq)
+		session->reset_open = false;
+	session->owes_acked = true;
+	sb_session_wake(session); /* the window may be open again */
+}
+
+/* An ack came by a request of its own: the session that was sent the events hears of it here. */
+static void confirm_others(const struct sb_session *session)
+{
+	struct sb_session *other = sb_devices_find(session->hub, session->device_id);
+
+	for (; other; other = other->device_next) {
+		if (other != session && sb_epoch_equal(&other->epoch, &session->epoch))
+			sb_session_confirm(other, session->saved);
+	}
 }
 
 void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved *answer)
@@ -194,6 +278,8 @@ void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved 
 		session->saved = session->saving;
 	session->hub->stats.acks_saved++;
 	session->owes_acked = true;
+	if (session->role == SB_ROLE_ACK)
+		confirm_others(session);
 	sb_session_save(session);
 	sb_session_wake(session);
 }

@@ -39,6 +39,7 @@ struct sb_save_ack {
 	struct sb_cursor cursor;
 	size_t failed_count;
 	const struct sb_failure *failed; /* borrowed until return */
+	bool announce; /* tell other daemons: one of them may hold the session that this acks for */
 };
 
 struct sb_store;
@@ -100,6 +101,7 @@ struct sb_device_state {
 	int64_t device_id;
 	enum sb_auth_outcome outcome; /* UNKNOWN: the row is gone */
 	int64_t session_no;
+	int64_t acked;
 	struct sb_numbering numbering;
 };
 

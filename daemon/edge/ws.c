@@ -39,7 +39,8 @@ static void on_cut(struct sb_link *link)
 	sb_connection_ready(connection);
 }
 
-static const struct sb_link_ops ws_link = {.wake = on_wake, .cut = on_cut};
+static const struct sb_link_ops ws_link = {
+	.transport = SB_TRANSPORT_WEBSOCKET, .wake = on_wake, .cut = on_cut};
 
 /* ---- out ---- */
 

@@ -10,6 +10,7 @@ struct item {
 	uint64_t session_id;
 	int64_t device_id;
 	struct sb_cursor cursor;
+	bool announce;
 	size_t failed_count;
 	struct sb_failure failed[];
 };
@@ -28,6 +29,7 @@ int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_a
 	item->session_id = question->session_id;
 	item->device_id = question->device_id;
 	item->cursor = question->cursor;
+	item->announce = question->announce;
 	item->failed_count = question->failed_count;
 	if (question->failed_count > 0)
 		memcpy(item->failed, question->failed,
@@ -44,17 +46,20 @@ static const struct item *of(const struct sb_pg_item *item)
 static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
 			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
-	size_t failures = 0;
+	size_t failures = 0, announced = 0;
 
 	(void)queries;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		failures += of(items[i])->failed_count;
+		announced += of(items[i])->announce;
+	}
 	sb_pg_array_begin(&params[0], SB_PG_INT8, count);
 	sb_pg_array_begin(&params[1], SB_PG_TEXT, count);
 	sb_pg_array_begin(&params[2], SB_PG_INT8, count);
 	sb_pg_array_begin(&params[3], SB_PG_INT4, failures);
 	sb_pg_array_begin(&params[4], SB_PG_INT8, failures);
 	sb_pg_array_begin(&params[5], SB_PG_TEXT, failures);
+	sb_pg_array_begin(&params[6], SB_PG_INT4, announced);
 	for (size_t i = 0; i < count; i++) {
 		const struct item *ack = of(items[i]);
 
@@ -66,6 +71,8 @@ static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const
 			sb_pg_array_int8(&params[4], ack->failed[f].seq);
 			sb_pg_array_string(&params[5], sb_failure_word(ack->failed[f].reason));
 		}
+		if (ack->announce)
+			sb_pg_array_int4(&params[6], (int32_t)i + 1);
 	}
 }
 
@@ -109,11 +116,11 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 }
 
 const struct sb_pg_kind_table sb_pg_kind_ack = {
-	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[])",
-	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6)",
-	.param_count = 6,
+	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[],integer[])",
+	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6, $7)",
+	.param_count = 7,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY,
-			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY},
+			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT4_ARRAY},
 	.column_count = COLUMNS,
 	.bind = write_params,
 	.answer = answer,

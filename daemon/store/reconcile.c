@@ -21,7 +21,7 @@ struct sb_pg_recheck {
 	UT_hash_handle hh;
 };
 
-enum column { DEVICE_ID, OUTCOME, SESSION_NO, NUMBERING, COLUMNS = NUMBERING + 5 };
+enum column { DEVICE_ID, OUTCOME, SESSION_NO, ACKED, NUMBERING, COLUMNS = NUMBERING + 5 };
 
 /* The device's item, found or made; NULL when out of memory. */
 static struct sb_pg_recheck *ask(struct sb_pg_queries *queries, int64_t device_id)
@@ -120,6 +120,7 @@ static int read_row(struct sb_pg_row *row, struct sb_device_state *ret_state)
 		return -EPROTO;
 	if (ret_state->outcome == SB_AUTH_OK) {
 		ret_state->session_no = sb_pg_row_int(row, SESSION_NO);
+		ret_state->acked = sb_pg_row_int(row, ACKED);
 		if (sb_pg_row_numbering(row, NUMBERING, &ret_state->numbering) < 0)
 			return -EPROTO;
 	}
@@ -172,7 +173,8 @@ static bool retire(struct sb_pg_queries *queries, struct sb_pg_item *item)
 
 const struct sb_pg_kind_table sb_pg_kind_reconcile = {
 	.signature = "slotbell.reconcile(bigint[])",
-	.sql = "SELECT device_id, outcome, session_no, head, epoch, previous_epoch, base, floor "
+	.sql = "SELECT device_id, outcome, session_no, acked, head, epoch, previous_epoch, base, "
+	       "floor "
 	       "FROM slotbell.reconcile($1)",
 	.param_count = 1,
 	.param_types = {SB_PG_INT8_ARRAY},

@@ -57,7 +57,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item int[], failed_seq bigint[],
-	failed_reason text[])
+	failed_reason text[], announced int[])
 RETURNS TABLE (item int, outcome text, acked bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -74,11 +74,11 @@ END $$;
 CREATE TABLE slotbell.receipt (device_id bigint, seq bigint, reason text, PRIMARY KEY (device_id, seq));
 
 CREATE FUNCTION slotbell.reconcile(devices bigint[])
-RETURNS TABLE (device_id bigint, outcome text, session_no bigint, head bigint, epoch text, previous_epoch text,
+RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text,
 	base bigint, floor bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM slotbell.check_items(devices);
 	RETURN QUERY SELECT q.id, CASE WHEN d.id IS NULL THEN 'unknown' WHEN d.revoked THEN 'revoked' ELSE 'ok' END,
-		d.session_no, d.id * 10, 'abcd1234', NULL::text, 0::bigint, 0::bigint
+		d.session_no, d.acked, d.id * 10, 'abcd1234', NULL::text, 0::bigint, 0::bigint
 		FROM (SELECT DISTINCT unnest(devices)) AS q (id) LEFT JOIN slotbell.device d ON d.id = q.id;
 END $$;

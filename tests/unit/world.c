@@ -146,7 +146,8 @@ static void recheck(struct world *world, struct question *question)
 
 	question->state = (struct sb_device_state){.device_id = question->device,
 						   .outcome = device->outcome,
-						   .session_no = device->session_no};
+						   .session_no = device->session_no,
+						   .acked = device->acked};
 	question->state.numbering = world->mailboxes[device->mailbox].numbering;
 }
 
