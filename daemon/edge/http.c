@@ -1,53 +1,84 @@
 /*
- * Plain HTTP on the client port: so far only answers that say where one is.
+ * Plain HTTP on the client port: which path is what, who may ask from which
+ * page, and the bodies that come.
  *
- * Each plain answer closes its connection, so a websocket upgrade is only ever
- * a connection's first request: libwebsockets 4.1 mishandles later ones.
+ *   GET  /v1/session     the websocket (ws.c)
+ *   GET  /v1/stream      the same as server-sent events (stream.c)
+ *   GET  /v1/bookings    the same by (long) poll (answer.c)
+ *   POST /v1/acks        acks for the two (answer.c)
+ *   GET  /v1/reconnect   may I come in, when, what did I miss (answer.c)
  */
 #include "daemon/base/log.h"
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/exchange.h"
+#include "protocol/limits.h"
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* A problem document (RFC 9457 section 3), then the end of the connection: returns what the
- * callback returns. */
-static int answer_problem(struct lws *wsi, int status, const char *title, const char *detail,
-			  const char *headers)
+#define PATH_MAX_LEN 64
+
+struct route {
+	const char *path;
+	bool posts; /* POST, else GET */
+	const char *methods;
+	enum sb_role role;
+	void (*begin)(struct sb_connection *connection, const struct sb_opening *opening,
+		      const char *token);
+};
+
+static const struct route routes[] = {
+	{"/v1/stream", false, "GET, OPTIONS", SB_ROLE_LIVE, sb_stream_begin},
+	{"/v1/bookings", false, "GET, OPTIONS", SB_ROLE_POLL, sb_answer_begin},
+	{"/v1/acks", true, "POST, OPTIONS", SB_ROLE_ACK, sb_answer_begin},
+	{"/v1/reconnect", false, "GET, OPTIONS", SB_ROLE_ASK, sb_answer_begin},
+};
+
+#define SESSION_PATH "/v1/session"
+
+static const struct route *find_route(const char *path)
 {
-	char buffer[LWS_PRE + 1024];
-	char body[512];
-	int body_len, len;
-
-	body_len = snprintf(
-		body, sizeof(body),
-		"{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-		title, status, detail);
-	len = snprintf(
-		buffer + LWS_PRE, sizeof(buffer) - LWS_PRE,
-		"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"
-		"Cache-Control: no-store\r\nConnection: close\r\n%s\r\n%s",
-		status, title, body_len, headers, body);
-	(void)lws_write(wsi, (unsigned char *)buffer + LWS_PRE, (size_t)len, LWS_WRITE_HTTP);
-	return -1;
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		if (!strcmp(routes[i].path, path))
+			return &routes[i];
+	}
+	return NULL;
 }
 
-static bool is_session_path(struct lws *wsi)
-{
-	char path[32];
+enum method { METHOD_GET, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
-	return lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) > 0 &&
-	       !strcmp(path, "/v1/session");
+/* The method, and the path without its query; "" when it is longer than any of ours. */
+static enum method read_target(struct lws *wsi, char path[PATH_MAX_LEN])
+{
+	static const enum lws_token_indexes tokens[] = {
+		[METHOD_GET] = WSI_TOKEN_GET_URI,
+		[METHOD_POST] = WSI_TOKEN_POST_URI,
+		[METHOD_OPTIONS] = WSI_TOKEN_OPTIONS_URI,
+	};
+
+	path[0] = '\0';
+	for (enum method method = METHOD_GET; method < METHOD_OTHER; method++) {
+		if (lws_hdr_total_length(wsi, tokens[method]) <= 0)
+			continue;
+		if (lws_hdr_copy(wsi, path, PATH_MAX_LEN, tokens[method]) < 0)
+			path[0] = '\0';
+		return method;
+	}
+	return METHOD_OTHER;
 }
 
-/* One of the allowed origins, or none sent: only browsers send one (RFC 6454 section 7). */
-static bool origin_is_allowed(struct lws *wsi, const char *allowed)
+/* ---- Origin (RFC 6454 section 7): only browsers send one ---- */
+
+/* Whether it is one of the allowed ones, or none was sent; `origin` "" then. */
+static bool read_origin(struct lws *wsi, const char *allowed, char origin[SB_ORIGIN_MAX + 1])
 {
-	char origin[256];
 	size_t len;
 
+	origin[0] = '\0';
 	if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0)
 		return true;
-	if (lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN) <= 0)
+	if (lws_hdr_copy(wsi, origin, SB_ORIGIN_MAX + 1, WSI_TOKEN_ORIGIN) <= 0)
 		return false;
 	len = strlen(origin);
 	for (const char *at = allowed + strspn(allowed, ", "); *at;) {
@@ -61,6 +92,19 @@ static bool origin_is_allowed(struct lws *wsi, const char *allowed)
 	return false;
 }
 
+/* ---- the websocket's door ---- */
+
+static int refuse_upgrade(struct lws *wsi, int status, const char *detail)
+{
+	struct sb_connection *connection = sb_connection_of(wsi);
+
+	if (sb_exchange_new(connection) == 0) {
+		sb_reply_problem(connection, status, detail, NULL, 0, "");
+		(void)sb_exchange_send(connection->exchange); /* now: it goes with our -1 */
+	}
+	return -1;
+}
+
 /*
  * Before an upgrade. The header is read from lws' table, never from `in`: after
  * an unknown upgrade lws 4.1 has answered by itself and `in` points to what is
@@ -68,34 +112,207 @@ static bool origin_is_allowed(struct lws *wsi, const char *allowed)
  */
 static int confirm_upgrade(struct lws *wsi)
 {
-	char upgrade[16];
+	char upgrade[16], origin[SB_ORIGIN_MAX + 1], path[PATH_MAX_LEN];
 
 	if (lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0 ||
 	    strcasecmp(upgrade, "websocket"))
 		return -1;
-	if (!is_session_path(wsi)) {
-		(void)answer_problem(wsi, 404, "Not Found", "the websocket is at /v1/session", "");
-		return -1;
+	if (read_target(wsi, path) != METHOD_GET || strcmp(path, SESSION_PATH))
+		return refuse_upgrade(wsi, 404, "the websocket is at " SESSION_PATH);
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
+		return refuse_upgrade(wsi, 400, "offer the subprotocol slotbell.v1");
+	if (!read_origin(wsi, sb_server_of(wsi)->config->origins, origin))
+		return refuse_upgrade(wsi, 403, "this Origin is not among listen.origins");
+	return 0;
+}
+
+/* ---- requests ---- */
+
+/* From memory: who asks without a token, and all while the database would not answer. */
+static void answer_standing(struct sb_connection *connection, const struct sb_reconnect *standing)
+{
+	struct sb_text body;
+
+	sb_text_init(&body);
+	sb_reconnect_encode(&body, standing);
+	if (sb_text_failed(&body))
+		sb_reply_problem(connection, 503, "out of memory", "busy", 1000, "");
+	else
+		sb_reply_json(connection, 200, body.data, body.len, standing->retry_after_ms);
+	sb_text_fini(&body);
+}
+
+static void begin(struct sb_connection *connection, const struct route *route)
+{
+	struct lws *wsi = connection->wsi;
+	const char *detail = "";
+	struct sb_opening opening;
+	struct sb_reconnect standing;
+	char *token;
+
+	if (sb_request_opening(wsi, route->role, &opening, &detail) != 0) {
+		sb_reply_problem(connection, 400, detail, "bad-message", 0, "");
+		return;
 	}
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0) {
-		(void)answer_problem(wsi, 400, "Bad Request", "offer the subprotocol slotbell.v1",
-				     "");
-		return -1;
+	token = sb_request_token(wsi);
+	if (route->role == SB_ROLE_ASK) {
+		sb_hub_standing(connection->server->hub, &standing);
+		if (!token || standing.state != SB_STANDING_READY) {
+			answer_standing(connection, &standing);
+			sb_request_forget_token(token);
+			return;
+		}
 	}
-	if (!origin_is_allowed(wsi, sb_server_of(wsi)->config->origins)) {
-		(void)answer_problem(wsi, 403, "Forbidden",
-				     "this Origin is not among listen.origins", "");
-		return -1;
+	route->begin(connection, &opening, token);
+	sb_request_forget_token(token);
+}
+
+/* POST: the body comes first. Its token waits in the connection. */
+static void expect_body(struct sb_connection *connection)
+{
+	struct sb_exchange *exchange = connection->exchange;
+	char length[16];
+	char *end;
+	unsigned long size;
+
+	if (lws_hdr_copy(connection->wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH) <=
+	    0) {
+		sb_reply_problem(connection, 411, "say the body's Content-Length", NULL, 0, "");
+		return;
 	}
+	size = strtoul(length, &end, 10);
+	if (*end || size == 0) {
+		sb_reply_problem(connection, 400, "the body is an ack message", "bad-message", 0,
+				 "");
+		return;
+	}
+	if (size > SB_CLIENT_MESSAGE_MAX) {
+		sb_reply_problem(connection, 413, "a message over 16384 bytes", "too-big", 0, "");
+		return;
+	}
+	exchange->body = malloc(size);
+	exchange->body_size = exchange->body ? size : 0;
+	connection->token = sb_request_token(connection->wsi);
+	if (!exchange->body)
+		sb_reply_problem(connection, 503, "out of memory", "busy", 1000, "");
+	else
+		sb_deadline_start(&connection->deadline, &connection->server->openings,
+				  uv_now(connection->server->loop));
+}
+
+static void on_body(struct sb_connection *connection, const char *bytes, size_t len)
+{
+	struct sb_exchange *exchange = connection->exchange;
+
+	if (!exchange || exchange->ended || len > exchange->body_size - exchange->body_len)
+		return;
+	memcpy(exchange->body + exchange->body_len, bytes, len);
+	exchange->body_len += len;
+}
+
+static void on_body_complete(struct sb_connection *connection)
+{
+	struct sb_exchange *exchange = connection->exchange;
+	struct sb_client_message message;
+	struct sb_refusal refusal;
+	int result;
+
+	if (!exchange || exchange->ended || !exchange->body)
+		return;
+	sb_deadline_stop(&connection->deadline);
+	result = sb_client_message_decode(exchange->body, exchange->body_len, &message, &refusal);
+	if (result == 0 && message.type != SB_CLIENT_ACK) {
+		sb_reply_problem(connection, 400, "the body is an ack message", "bad-message", 0,
+				 "");
+	} else if (result == -EPROTO) {
+		sb_reply_problem(connection, 400, refusal.detail, sb_reason_word(refusal.reason), 0,
+				 "");
+	} else if (result != 0) {
+		sb_reply_problem(connection, 503, "out of memory", "busy", 1000, "");
+	} else {
+		struct sb_opening opening = {.role = SB_ROLE_ACK, .ack = &message.ack};
+
+		sb_answer_begin(connection, &opening, connection->token);
+	}
+	sb_request_forget_token(connection->token);
+	connection->token = NULL;
+}
+
+static void preflight(struct sb_connection *connection, const char *methods)
+{
+	struct sb_text *out = &connection->exchange->out;
+
+	sb_reply_head(connection, 204, "Access-Control-Allow-Methods: ");
+	sb_text_append_string(out, methods);
+	sb_text_append_string(out, "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, "
+				   "Last-Event-ID\r\nAccess-Control-Max-Age: 600\r\n\r\n");
+	sb_reply_end(connection);
+}
+
+static void refuse_method(struct sb_connection *connection, const char *methods)
+{
+	char allow[64];
+
+	(void)snprintf(allow, sizeof(allow), "Allow: %s\r\n", methods);
+	sb_reply_problem(connection, 405, "this path has other methods", NULL, 0, allow);
+}
+
+static void on_request(struct sb_connection *connection)
+{
+	struct lws *wsi = connection->wsi;
+	char path[PATH_MAX_LEN], origin[SB_ORIGIN_MAX + 1];
+	enum method method = read_target(wsi, path);
+	const struct route *route = find_route(path);
+
+	if (!read_origin(wsi, connection->server->config->origins, origin)) {
+		sb_reply_problem(connection, 403, "this Origin is not among listen.origins", NULL,
+				 0, "");
+		return;
+	}
+	memcpy(connection->exchange->origin, origin, strlen(origin) + 1);
+	if (!strcmp(path, SESSION_PATH))
+		sb_reply_problem(connection, 426,
+				 "connect with a websocket, subprotocol slotbell.v1", NULL, 0,
+				 "Upgrade: websocket\r\n");
+	else if (!route)
+		sb_reply_problem(connection, 404,
+				 "there are /v1/session, /v1/stream, /v1/bookings, /v1/acks and "
+				 "/v1/reconnect",
+				 NULL, 0, "");
+	else if (method == METHOD_OPTIONS)
+		preflight(connection, route->methods);
+	else if (method != (route->posts ? METHOD_POST : METHOD_GET))
+		refuse_method(connection, route->methods);
+	else if (route->posts)
+		expect_body(connection);
+	else
+		begin(connection, route);
+}
+
+/* The request is read; what may follow it on this connection never is. See exchange.h. */
+static void stop_reading(struct lws *wsi)
+{
+	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+	(void)lws_rx_flow_control(wsi, 0);
+}
+
+static int take_request(struct lws *wsi)
+{
+	struct sb_connection *connection = sb_connection_of(wsi);
+
+	connection->wsi = wsi;
+	sb_connection_opened(connection);
+	if (sb_exchange_new(connection) != 0)
+		return -1;
+	on_request(connection);
+	if (!connection->exchange->body)
+		stop_reading(wsi);
 	return 0;
 }
 
 int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		     size_t len)
 {
-	(void)user;
-	(void)in;
-	(void)len;
 	switch (reason) {
 	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: {
 		struct sb_server *server = sb_server_of(wsi);
@@ -108,12 +325,14 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 		return -1; /* an upgrade to the subprotocol "http", which is only lws' name for no
 			      websocket */
 	case LWS_CALLBACK_HTTP:
-		sb_connection_opened(sb_connection_of(wsi));
-		if (is_session_path(wsi))
-			return answer_problem(wsi, 426, "Upgrade Required",
-					      "connect with a websocket, subprotocol slotbell.v1",
-					      "Connection: Upgrade\r\nUpgrade: websocket\r\n");
-		return answer_problem(wsi, 404, "Not Found", "the websocket is at /v1/session", "");
+		return take_request(wsi);
+	case LWS_CALLBACK_HTTP_BODY:
+		on_body(sb_connection_of(wsi), in, len);
+		return 0;
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		on_body_complete(sb_connection_of(wsi));
+		stop_reading(wsi);
+		return 0;
 	case LWS_CALLBACK_WSI_DESTROY:
 		if (sb_connection_of(wsi))
 			sb_connection_gone(sb_connection_of(wsi));

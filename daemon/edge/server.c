@@ -7,7 +7,7 @@
  */
 #include "daemon/edge/server.h"
 #include "daemon/base/log.h"
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/exchange.h"
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -47,6 +47,20 @@ void sb_connection_ready(struct sb_connection *connection)
 	DL_APPEND2(connection->server->ready, connection, ready_prev, ready_next);
 }
 
+void sb_connection_wake(struct sb_link *link)
+{
+	sb_connection_ready((struct sb_connection *)(void *)link);
+}
+
+void sb_connection_cut(struct sb_link *link)
+{
+	struct sb_connection *connection = (struct sb_connection *)(void *)link;
+
+	connection->to_cut = true;
+	connection->deaf = false;
+	sb_connection_ready(connection);
+}
+
 static void not_ready(struct sb_connection *connection)
 {
 	if (!connection->is_ready)
@@ -78,10 +92,8 @@ void sb_connection_gone(struct sb_connection *connection)
 	not_ready(connection);
 	sb_connection_opened(connection);
 	sb_session_gone(connection->session);
-	if (connection->token) {
-		explicit_bzero(connection->token, strlen(connection->token));
-		free(connection->token);
-	}
+	sb_request_forget_token(connection->token);
+	sb_exchange_free(connection->exchange);
 	free(connection->message);
 	if (connection == server->adopting)
 		server->adoption_failed = true;
@@ -103,8 +115,8 @@ static void serve_ready(struct sb_server *server)
 		not_ready(connection);
 		if (connection->to_cut)
 			sb_connection_kill(connection);
-		else
-			sb_ws_flush(connection);
+		else if (connection->flush)
+			connection->flush(connection);
 	}
 }
 
@@ -132,6 +144,7 @@ void sb_server_tick(struct sb_server *server)
 	uint64_t now = uv_now(server->loop);
 	struct sb_connection *connection;
 
+	sb_exchange_retry_full(server);
 	/* First its place in the queue, then, when all its time is over, the connection. */
 	while ((connection = take(&server->slots, now))) {
 		release_slot(connection);

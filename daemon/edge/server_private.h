@@ -10,15 +10,21 @@
 
 /*
  * One accepted connection, from accept to the end of its wsi. Once its
- * websocket is open it is the link of a session.
+ * websocket is open, or its request read, it is the link of a session.
  */
+struct sb_exchange;
+
 struct sb_connection {
 	struct sb_link link; /* first */
 	struct sb_server *server;
-	struct lws *wsi;			       /* NULL while it is being adopted */
-	struct sb_session *session;		       /* NULL before 101 and for plain HTTP */
+	struct lws *wsi;	      /* NULL while it is being adopted */
+	struct sb_session *session;   /* NULL before 101 or a request, and after */
+	struct sb_exchange *exchange; /* of plain HTTP, see exchange.h; owned */
+	/* Sends what the session has, if the socket can take it now. May end the connection: do not
+	 * touch it after. */
+	void (*flush)(struct sb_connection *connection);
 	struct sb_connection *ready_prev, *ready_next; /* in server->ready */
-	char *token;   /* of the Authorization header, until 101; owned, wiped */
+	char *token;   /* of the Authorization header, until it is used; owned, wiped */
 	char *message; /* a message that comes in parts; owned */
 	uint32_t message_len;
 	struct sb_deadline deadline; /* to be open by then */
@@ -42,6 +48,7 @@ struct sb_server {
 	SSL_CTX *tls;			   /* the vhost's, filled by tls.c */
 	struct sb_server_problem *problem; /* while starting */
 	struct sb_connection *ready;	   /* woken, to be served at the end of the turn */
+	struct sb_exchange *full;	   /* whose socket took no more, for the next tick */
 	struct sb_connection *adopting;	   /* the one inside the adopt call */
 	bool adoption_failed;		   /* it went while it was being adopted */
 	struct sb_deadlines openings;	   /* config->opening_ms */
@@ -76,9 +83,6 @@ int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
 
 int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		   size_t len);
-/* Sends what the session has, if the socket can take it now. May end the connection: do not touch
- * it after. */
-void sb_ws_flush(struct sb_connection *connection);
 
 /* ---- http.c: plain HTTP ---- */
 
@@ -90,6 +94,9 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 struct sb_server *sb_server_of(struct lws *wsi);
 struct sb_connection *sb_connection_of(struct lws *wsi);
 void sb_connection_ready(struct sb_connection *connection);
+/* A session's link: what every carrier does when it is woken or cut. */
+void sb_connection_wake(struct sb_link *link);
+void sb_connection_cut(struct sb_link *link);
 /* Drops it at once: without a close frame, and without waiting for anything. */
 void sb_connection_kill(struct sb_connection *connection);
 /* It is no handshake any more. */

@@ -8,12 +8,11 @@
  *
  * It never decides what is sent or when a session ends: core does.
  */
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/exchange.h"
 #include "protocol/limits.h"
 #include "protocol/reason.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* One TLS record's plaintext, RFC 8446 section 5.1. */
 #define BURST_BYTES 16384
@@ -25,22 +24,8 @@
 
 /* ---- the link ---- */
 
-static void on_wake(struct sb_link *link)
-{
-	sb_connection_ready((struct sb_connection *)(void *)link);
-}
-
-static void on_cut(struct sb_link *link)
-{
-	struct sb_connection *connection = (struct sb_connection *)(void *)link;
-
-	connection->to_cut = true;
-	connection->deaf = false;
-	sb_connection_ready(connection);
-}
-
 static const struct sb_link_ops ws_link = {
-	.transport = SB_TRANSPORT_WEBSOCKET, .wake = on_wake, .cut = on_cut};
+	.transport = SB_TRANSPORT_WEBSOCKET, .wake = sb_connection_wake, .cut = sb_connection_cut};
 
 /* ---- out ---- */
 
@@ -176,7 +161,7 @@ static int fill(struct sb_connection *connection, struct burst *burst)
 	return 0;
 }
 
-void sb_ws_flush(struct sb_connection *connection)
+static void flush(struct sb_connection *connection)
 {
 	struct burst burst;
 
@@ -191,34 +176,19 @@ void sb_ws_flush(struct sb_connection *connection)
 
 /* ---- in ---- */
 
-/* "Bearer TOKEN" (RFC 6750 section 2.1): kept until the session is there to take it. */
-static void keep_token(struct sb_connection *connection, struct lws *wsi)
-{
-	char header[512];
-	const char *token = "";
-
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0)
-		return;
-	if (lws_hdr_copy(wsi, header, sizeof(header), WSI_TOKEN_HTTP_AUTHORIZATION) > 0 &&
-	    !strncasecmp(header, "Bearer ", 7))
-		token = header + 7 + strspn(header + 7, " ");
-	connection->token = strdup(token);
-	explicit_bzero(header, sizeof(header));
-}
-
 static int on_established(struct sb_connection *connection, struct lws *wsi)
 {
 	sb_connection_opened(connection);
 	connection->wsi = wsi;
 	connection->link.ops = &ws_link;
+	connection->flush = flush;
 	connection->session = sb_session_new(connection->server->hub, &connection->link);
 	if (!connection->session)
 		return -1;
 	if (connection->token) {
 		sb_session_header_token(connection->session, connection->token,
 					strlen(connection->token));
-		explicit_bzero(connection->token, strlen(connection->token));
-		free(connection->token);
+		sb_request_forget_token(connection->token);
 		connection->token = NULL;
 	}
 	return 0;
@@ -308,7 +278,8 @@ int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
 		return 0;
 	switch (reason) {
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		keep_token(connection, wsi);
+		/* Headers are gone after 101: kept until the session is there to take it. */
+		connection->token = sb_request_token(wsi);
 		return 0;
 	case LWS_CALLBACK_ESTABLISHED:
 		return on_established(connection, wsi);

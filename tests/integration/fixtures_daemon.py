@@ -104,3 +104,16 @@ def house(daemon_cluster, daemon_template, certificates, tmp_path):
                 if daemon.process and daemon.process.poll() is None:
                     daemon.kill()
             daemon_cluster.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(daemon_cluster, daemon_template, certificates, tmp_path_factory):
+    """A daemon for tests that leave each other alone; its database has no device."""
+    name = f"daemon_{next(numbers)}"
+    daemon_cluster.create_database(name, daemon_template)
+    found = House(daemon_cluster, name, tmp_path_factory.mktemp("shared"), certificates)
+    try:
+        yield found.daemon()
+    finally:
+        found.close()
+        daemon_cluster.drop_database(name)

@@ -60,7 +60,8 @@ def folded(value, width=120):
 
     White space at a fold would be lost, so folds are elsewhere.
     """
-    return re.sub(rf"(.{{1,{width}}}\S)(?=\S)", r"\1\n\t", str(value))
+    text = str(value)
+    return text if len(text) <= width else re.sub(rf"(.{{1,{width}}}\S)(?=\S)", r"\1\n\t", text)
 
 
 def certificate(folder):
