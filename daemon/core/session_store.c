@@ -226,15 +226,14 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	}
 	if (was_unheard)
 		sb_hub_recheck(hub, session->device_id);
-	if (session->role == SB_ROLE_ACK && session->acked <= session->saved &&
-	    !session->failure_count)
-		session->owes_acked = true; /* said before: said again */
 	sb_session_save(session);
 	/* An ack is good also where the events that it is about are gone. */
 	if (session->role == SB_ROLE_ACK && start.reset_reason == SB_RESET_EXPIRED)
 		start.reset = false;
 	if (start.reset && session->mailbox)
 		sb_session_reset(session, start.seq, start.reset_reason);
+	else if (session->role == SB_ROLE_ACK && !session->save_asked)
+		session->owes_acked = true; /* said before: said again */
 	sb_session_wake(session);
 }
 
