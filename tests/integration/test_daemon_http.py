@@ -173,6 +173,7 @@ def test_resets_and_failures_are_the_same_by_all_three_ways(house):
             texts += found
             cursor = json.loads(found[-1])["cursor"]
             if json.loads(found[-1])["type"] == "live":
+                assert (await http.ack(daemon, token, cursor)).status == 200
                 return texts
 
     async def all_three(cursor):
