@@ -75,7 +75,8 @@ void sb_session_gone(struct sb_session *session)
 	if (!session->device_id)
 		hub->stats.unauthenticated--;
 	sb_session_name(session, name);
-	sb_log(session->device_id ? SB_LOG_INFO : SB_LOG_DEBUG, "session ended",
+	sb_log(session->device_id && session->role <= SB_ROLE_ONCE ? SB_LOG_INFO : SB_LOG_DEBUG,
+	       "session ended",
 	       "session=%s device=%" PRId64 " reason=%s sent=%" PRId64 " saved=%" PRId64, name,
 	       session->device_id, sb_reason_word(session->reason), session->sent, session->saved);
 	detach(session);
