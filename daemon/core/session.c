@@ -99,7 +99,8 @@ bool sb_session_has_room(const struct sb_session *session)
 	if (session->state != SB_SESSION_CATCHING_UP && session->state != SB_SESSION_LIVE)
 		return false;
 	/* A poll is content with what one fetch brought. */
-	if (!sb_session_takes_events(session) || (session->gave && !session->on_run))
+	if (!sb_session_takes_events(session) ||
+	    (session->gave && session->settled && !session->on_run))
 		return false;
 	return sb_numbering_distance(&session->mailbox->numbering, from, session->sent) <
 	       session->limit;
@@ -293,7 +294,7 @@ static bool is_through(const struct sb_session *session)
 	case SB_ROLE_ONCE: /* everything, and the database has its ack */
 		return caught_up && session->saved >= session->sent && !session->reset_open;
 	case SB_ROLE_POLL:
-		return session->gave ||
+		return (session->gave && session->settled) ||
 		       (caught_up && (session->wait_over || !session->wait_seconds));
 	case SB_ROLE_ACK:
 		return session->saved >= session->acked && !session->save_asked &&

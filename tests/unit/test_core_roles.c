@@ -159,7 +159,7 @@ static void a_poll_while_the_database_is_away_is_told_to_come_back(void **state)
 	world_free(world);
 }
 
-static void a_poll_is_told_of_a_reset_and_nothing_else(void **state)
+static void a_poll_is_told_of_a_reset_and_what_comes_after_it(void **state)
 {
 	struct world *world = world_new();
 	struct client poll;
@@ -167,7 +167,8 @@ static void a_poll_is_told_of_a_reset_and_nothing_else(void **state)
 	(void)state;
 	world_book(world, 1);
 	open_poll(&poll, world, 7, 0, 10);
-	assert_string_equal(client_said(&poll), "reset unknown-cursor 0; close 1000");
+	assert_string_equal(client_said(&poll),
+			    "reset unknown-cursor 0; booking 1; live 1; close 1000");
 	client_drop(&poll);
 	world_free(world);
 }
@@ -313,7 +314,7 @@ int main(void)
 		cmocka_unit_test(a_waiting_poll_is_rung_and_ends_with_its_time),
 		cmocka_unit_test(polls_of_every_wait_end_in_their_own_time),
 		cmocka_unit_test(a_poll_while_the_database_is_away_is_told_to_come_back),
-		cmocka_unit_test(a_poll_is_told_of_a_reset_and_nothing_else),
+		cmocka_unit_test(a_poll_is_told_of_a_reset_and_what_comes_after_it),
 		cmocka_unit_test(
 			an_ack_by_itself_is_saved_with_its_failure_and_said_again_when_repeated),
 		cmocka_unit_test(an_ack_from_the_future_is_a_reset_and_saves_nothing),
