@@ -7,6 +7,7 @@ import http_client as http
 import pytest
 from ctl_support import Ctl, wait_until
 from pgcluster import PgCluster
+from schemas import http_validator
 from session_client import run
 
 pytest_plugins = ["fixtures_daemon"]
@@ -20,6 +21,7 @@ def test_a_poll_brings_what_there_is_and_waits_for_what_is_not(house):
 
     async def story():
         empty = await http.poll(daemon, token)
+        http_validator("bookings.json").validate(empty.json())
         assert empty.status == 200 and [m["type"] for m in empty.messages()] == ["live"]
         for _ in range(3):
             house.publish(ADA)
@@ -214,6 +216,8 @@ def test_reconnect_tells_state_and_with_a_token_what_was_missed(house):
         mine = (await http.request(daemon, "GET", "/v1/reconnect", token)).json()
         assert mine == {"state": "ready", "retry_after_ms": 0, "epoch": epoch, "head": 3, "acked": 0, "pending": 3,
                         "transports": ["websocket", "stream", "poll"]}
+        for answer in (plain.json(), mine):
+            http_validator("reconnect.json").validate(answer)
         # It takes nobody's session over.
         async with house.client(daemon, token) as client:
             await client.welcome()
@@ -276,6 +280,7 @@ def test_what_is_wrong_is_said_as_a_problem_document(shared_daemon, method, path
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
+    http_validator("problem.json").validate(problem)
     assert problem["status"] == status and problem["type"] == "about:blank" and problem["title"]
     assert words in problem["detail"]
     assert (status == 401) == ("www-authenticate" in answer.headers)

@@ -7,14 +7,13 @@ where the protocol asks for more than JSON Schema can express.
 
 import base64
 import json
-import pathlib
 import re
 
 import jsonschema
 import pytest
+import yaml
+from schemas import PROTOCOL, SCHEMAS, http_validator, validator
 
-PROTOCOL = pathlib.Path(__file__).resolve().parents[2] / "protocol"
-SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted((PROTOCOL / "schema").glob("*.json"))}
 VECTORS = [
     vector
     for path in sorted((PROTOCOL / "vectors").glob("*.json"))
@@ -24,13 +23,6 @@ LIMITS = {
     name: int(value)
     for name, value in re.findall(r"#define (SB_\w+)\s+(\d+)\b", (PROTOCOL / "limits.h").read_text())
 }
-
-
-def validator(name):
-    base = (PROTOCOL / "schema" / name).as_uri()
-    store = {(PROTOCOL / "schema" / other).as_uri(): schema for other, schema in SCHEMAS.items()}
-    resolver = jsonschema.RefResolver(base, SCHEMAS[name], store=store)
-    return jsonschema.Draft202012Validator(SCHEMAS[name], resolver=resolver)
 
 
 VALIDATORS = {name: validator(name) for name in SCHEMAS}
@@ -81,6 +73,44 @@ def test_asyncapi_refers_to_every_message_and_to_nothing_else():
     text = (PROTOCOL / "schema" / "asyncapi.yaml").read_text()
     files = set(re.findall(r"\$ref: (\w+\.json)$", text, re.MULTILINE))
     assert files == SCHEMAS.keys() - {"common.json", "client.json", "server.json"}
+
+
+HTTP = {path.name: json.loads(path.read_text()) for path in sorted((PROTOCOL / "schema/http").glob("*.json"))}
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_schema_of_http_is_one_and_its_examples_pass(name):
+    jsonschema.Draft202012Validator.check_schema(HTTP[name])
+    for example in HTTP[name]["examples"]:
+        http_validator(name).validate(example)
+
+
+def test_openapi_refers_to_files_that_are_there_and_tells_of_every_status():
+    openapi = yaml.safe_load((PROTOCOL / "schema/openapi.yaml").read_text())
+    text = json.dumps(openapi)
+    for file in re.findall(r'"\$ref": "([\w/]+\.json)', text):
+        assert (PROTOCOL / "schema" / file).exists(), file
+    docs = (PROTOCOL.parent / "docs/http.md").read_text()
+    for path in openapi["paths"]:
+        assert f" {path}" in docs
+    table = docs[docs.index("| status | reason |") :]
+    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in row.split(", ")}
+    assert told == set(HTTP["problem.json"]["properties"]["status"]["enum"])
+
+
+def test_documented_http_bodies_are_as_their_schemas_say():
+    docs = (PROTOCOL.parent / "docs/http.md").read_text()
+    bodies = [json.loads(line) for line in re.findall(r"^(?:data: )?(\{.*\})$", docs, re.MULTILINE)]
+    assert len(bodies) >= 8
+    for body in bodies:
+        if "state" in body:
+            http_validator("reconnect.json").validate(body)
+        elif "messages" in body:
+            http_validator("bookings.json").validate(body)
+        elif body["type"] == "about:blank":
+            http_validator("problem.json").validate(body)
+        else:
+            VALIDATORS["client.json" if body["type"] == "ack" else "server.json"].validate(body)
 
 
 def at(schema, path):
