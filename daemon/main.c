@@ -158,7 +158,7 @@ static int start_hub(struct daemon *daemon)
 		.closing_ms = 5000,
 		.reconnect_min_ms = 500,
 		.reconnect_max_ms = 60000,
-		.return_per_second = 500,
+		.return_per_second = config->sessions_return_per_second,
 		.max_sessions = config->sessions_max,
 		.instance = random_u32(&daemon->clock),
 	};

@@ -4,15 +4,12 @@
  */
 #include "daemon/core/hub.h"
 #include "daemon/base/log.h"
-#include "daemon/core/admission.h"
 #include "daemon/core/devices.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
 #include "daemon/core/session_private.h"
 #include <stddef.h>
 #include <stdlib.h>
-
-#define SB_RETURN_MIN_MS 500
 
 #define owner_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -54,8 +51,9 @@ uint64_t sb_hub_now(const struct sb_hub *hub)
 
 uint32_t sb_hub_return_ms(struct sb_hub *hub)
 {
-	return sb_admission_return_ms(hub->stats.sessions, hub->config.return_per_second,
-				      SB_RETURN_MIN_MS, hub->clock->random(hub->clock));
+	return sb_admission_return_ms(&hub->admission, sb_hub_now(hub),
+				      hub->config.return_per_second,
+				      hub->clock->random(hub->clock));
 }
 
 static struct sb_session *find_session(struct sb_hub *hub, uint64_t id)

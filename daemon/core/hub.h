@@ -27,7 +27,8 @@ struct sb_hub_config {
 	uint32_t stalled_ms;	  /* events sent, none acked */
 	uint32_t closing_ms;	  /* for a peer to take its close */
 	uint32_t reconnect_min_ms, reconnect_max_ms; /* what welcome advises */
-	uint32_t return_per_second; /* how many of those sent away may come back each second */
+	uint32_t return_per_second; /* how many of those sent away may come back each second; from
+				       1 on */
 	size_t max_sessions;
 	uint32_t instance; /* random: tells this process' session names from another's */
 };
@@ -75,6 +76,10 @@ size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, 
 void sb_hub_tick(struct sb_hub *hub);
 
 /* ---- the end ---- */
+
+/* When a client that is sent away now should come back, in ms: a slot of its own, see admission.h.
+ */
+uint32_t sb_hub_return_ms(struct sb_hub *hub);
 
 /* No new sessions; goodbye `draining` to all, each with its own time to come back. */
 void sb_hub_drain(struct sb_hub *hub);

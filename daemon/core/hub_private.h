@@ -2,6 +2,7 @@
 #ifndef SB_CORE_HUB_PRIVATE_H
 #define SB_CORE_HUB_PRIVATE_H
 
+#include "daemon/core/admission.h"
 #include "daemon/core/deadline.h"
 #include "daemon/core/hub.h"
 
@@ -20,6 +21,7 @@ struct sb_hub {
 	struct sb_deadlines closings;				 /* closing_ms */
 	struct sb_deadlines runs;				 /* SB_RUN_MS */
 	struct sb_deadlines polls[SB_POLL_WAIT_MAX_SECONDS + 1]; /* by the seconds they wait */
+	struct sb_admission admission; /* when those who are sent away come back */
 	uint64_t next_session_id;
 	uint64_t acks_asked, acks_answered; /* questions to the store since the start */
 	uint64_t unheard; /* rechecks of devices that nobody here had, since the start; see
@@ -30,8 +32,5 @@ struct sb_hub {
 };
 
 uint64_t sb_hub_now(const struct sb_hub *hub);
-
-/* When one that is sent away now should come back, in ms. */
-uint32_t sb_hub_return_ms(struct sb_hub *hub);
 
 #endif

@@ -40,6 +40,8 @@
 	X(sessions, max, NUMBER, sessions_max, "15000", 1, 1000000, "sessions at once")        \
 	X(sessions, handshakes, NUMBER, sessions_handshakes, "64", 1, 100000,                  \
 	  "connections that shake hands at once; others wait their turn")                      \
+	X(sessions, return_per_second, NUMBER, sessions_return_per_second, "500", 1, 100000,   \
+	  "those who are sent away come back at this rate")                                    \
 	X(drain, seconds, NUMBER, drain_seconds, "20", 0, 3600,                                \
 	  "at most so long from SIGTERM to exit")                                              \
 	X(log, level, LEVEL, log_level, "info", 0, 0, "error, warning, notice, info or debug") \

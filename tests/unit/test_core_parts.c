@@ -1,5 +1,4 @@
-/* Core's small parts: numbering, deadlines, spreading, frames. */
-#include "daemon/core/admission.h"
+/* Core's small parts: numbering, deadlines, frames. */
 #include "daemon/core/deadline.h"
 #include "daemon/core/frame.h"
 #include "daemon/core/numbering.h"
@@ -61,16 +60,6 @@ static void the_first_in_a_queue_is_the_first_due(void **state)
 	assert_null(sb_deadlines_take(&queue, 1000));
 }
 
-static void a_crowd_is_spread_over_the_time_that_it_needs(void **state)
-{
-	(void)state;
-	assert_int_equal(sb_admission_return_ms(10000, 500, 500, 0), 500);
-	assert_int_equal(sb_admission_return_ms(10000, 500, 500, UINT32_MAX), 500 + 19999);
-	/* a small crowd still takes a second, a huge one no more than ten minutes */
-	assert_int_equal(sb_admission_return_ms(1, 500, 500, UINT32_MAX), 500 + 999);
-	assert_int_equal(sb_admission_return_ms(10000000, 500, 0, UINT32_MAX), 599999);
-}
-
 static void a_frame_goes_with_its_last_reference(void **state)
 {
 	struct sb_text text;
@@ -97,7 +86,6 @@ int main(void)
 		cmocka_unit_test(a_cursor_is_good_up_to_head_and_of_the_previous_epoch_up_to_base),
 		cmocka_unit_test(a_distance_leaves_out_the_jump),
 		cmocka_unit_test(the_first_in_a_queue_is_the_first_due),
-		cmocka_unit_test(a_crowd_is_spread_over_the_time_that_it_needs),
 		cmocka_unit_test(a_frame_goes_with_its_last_reference),
 	};
 
