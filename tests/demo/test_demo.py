@@ -164,3 +164,8 @@ def test_milliseconds_are_short():
 def test_a_folded_value_is_itself_again_when_its_lines_are_joined(value):
     lines = folded(value).split("\n\t")
     assert "".join(line.strip() for line in lines) == value.strip() and max(map(len, lines)) <= 125
+
+
+@pytest.mark.parametrize("value", [100, "debug", "x" * 120])
+def test_a_value_that_fits_is_not_folded(value):
+    assert folded(value) == str(value)  # of a number or a word slotbelld would take the first line alone
