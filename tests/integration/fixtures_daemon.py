@@ -26,10 +26,10 @@ class House:
         self.daemons = []
         self._uids = itertools.count(1)
 
-    def daemon(self, start=True, **settings):
+    def daemon(self, start=True, prefix=(), **settings):
         """A daemon at this database; section__key=value sets a key of its configuration."""
         daemon = Daemon(self.folder / f"daemon-{len(self.daemons)}", self.certificates,
-                        self.cluster.url(self.name, LOGIN),
+                        self.cluster.url(self.name, LOGIN), prefix=prefix,
                         settings={name.replace("__", "."): value for name, value in settings.items()})
         self.daemons.append(daemon)
         if start:
@@ -88,12 +88,10 @@ def certificates(tmp_path_factory):
 numbers = itertools.count(1)
 
 
-@pytest.fixture
-def house(daemon_cluster, daemon_template, certificates, tmp_path):
-    """A database of the test's own; every daemon that it started must end cleanly."""
+def build(cluster, template, certificates, folder):
     name = f"daemon_{next(numbers)}"
-    daemon_cluster.create_database(name, daemon_template)
-    found = House(daemon_cluster, name, tmp_path, certificates)
+    cluster.create_database(name, template)
+    found = House(cluster, name, folder, certificates)
     try:
         yield found
     finally:
@@ -103,17 +101,22 @@ def house(daemon_cluster, daemon_template, certificates, tmp_path):
             for daemon in found.daemons:
                 if daemon.process and daemon.process.poll() is None:
                     daemon.kill()
-            daemon_cluster.drop_database(name)
+            cluster.drop_database(name)
+
+
+@pytest.fixture
+def house(daemon_cluster, daemon_template, certificates, tmp_path):
+    """A database of the test's own; every daemon that it started must end cleanly."""
+    yield from build(daemon_cluster, daemon_template, certificates, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shared_daemon(daemon_cluster, daemon_template, certificates, tmp_path_factory):
-    """A daemon for tests that leave each other alone; its database has no device."""
-    name = f"daemon_{next(numbers)}"
-    daemon_cluster.create_database(name, daemon_template)
-    found = House(daemon_cluster, name, tmp_path_factory.mktemp("shared"), certificates)
-    try:
-        yield found.daemon()
-    finally:
-        found.close()
-        daemon_cluster.drop_database(name)
+def shared_house(daemon_cluster, daemon_template, certificates, tmp_path_factory):
+    """One for the tests of a file, which leave each other alone."""
+    yield from build(daemon_cluster, daemon_template, certificates, tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(shared_house):
+    """A daemon for tests that leave each other alone; its database has no device but those that they enrol."""
+    return shared_house.daemon()
