@@ -206,12 +206,6 @@ static void on_part(struct sb_connection *connection, const char *bytes, size_t 
 {
 	char *grown;
 
-	if (connection->message_len + len > SB_CLIENT_MESSAGE_MAX) {
-		forget_message(connection);
-		sb_session_refuse(connection->session, SB_REASON_TOO_BIG,
-				  "a message over 16384 bytes");
-		return;
-	}
 	grown = realloc(connection->message, connection->message_len + len + 1);
 	if (!grown) {
 		forget_message(connection);
@@ -233,17 +227,23 @@ static void on_part(struct sb_connection *connection, const char *bytes, size_t 
 static void on_receive(struct sb_connection *connection, struct lws *wsi, const char *bytes,
 		       size_t len)
 {
-	bool last = lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi);
+	size_t announced = lws_remaining_packet_payload(wsi);
+	bool last = lws_is_final_fragment(wsi) && !announced;
 
 	if (sb_session_reason(connection->session) != SB_REASON_LOST)
 		return; /* it leaves: whatever comes now is not read */
-	if (lws_frame_is_binary(wsi))
+	if (lws_frame_is_binary(wsi)) {
 		sb_session_refuse(connection->session, SB_REASON_BAD_MESSAGE,
 				  "a binary frame; messages are text");
-	else if (last && !connection->message)
+	} else if (connection->message_len + len + announced > SB_CLIENT_MESSAGE_MAX) {
+		forget_message(connection);
+		sb_session_refuse(connection->session, SB_REASON_TOO_BIG,
+				  "a message over 16384 bytes");
+	} else if (last && !connection->message) {
 		sb_session_receive(connection->session, bytes, len);
-	else
+	} else {
 		on_part(connection, bytes, len, last);
+	}
 }
 
 /* The client closes; what it says of why goes into the log and the counters. */
