@@ -180,6 +180,7 @@ static int on_established(struct sb_connection *connection, struct lws *wsi)
 {
 	sb_connection_opened(connection);
 	connection->wsi = wsi;
+	lws_set_wsi_user(wsi, connection); /* or there would be no word of its last turn */
 	connection->link.ops = &ws_link;
 	connection->flush = flush;
 	connection->session = sb_session_new(connection->server->hub, &connection->link);
@@ -297,6 +298,11 @@ int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
 		return 0;
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		return on_peer_close(connection, in, len);
+	case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+		/* It goes, maybe not before a close of libwebsockets' own, for a broken frame:
+		 * nothing may follow that one. */
+		connection->deaf = true;
+		return 0;
 	case LWS_CALLBACK_CLOSED:
 		on_closed(connection);
 		return 0;
