@@ -24,7 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SB_ORIGIN_MAX 255
+#define SB_SESSION_PATH "/v1/session"
+#define SB_ORIGIN_MAX	255
 
 struct sb_exchange {
 	struct sb_connection *connection;
@@ -67,6 +68,13 @@ void sb_exchange_retry_full(struct sb_server *server);
  * headers. */
 int sb_request_opening(struct lws *wsi, enum sb_role role, struct sb_opening *ret_opening,
 		       const char **ret_detail);
+
+/* Whether a header that is a list of words, at most 126 bytes of them, has this one in it. */
+bool sb_request_lists(struct lws *wsi, enum lws_token_indexes header, const char *word);
+
+/* Whether Origin (RFC 6454 section 7) is one of the allowed ones, or none was sent, for only
+ * browsers send one; `origin` "" then. */
+bool sb_request_origin(struct lws *wsi, const char *allowed, char origin[SB_ORIGIN_MAX + 1]);
 
 /*
  * The token of "Authorization: Bearer TOKEN" (RFC 6750 section 2.1), owned by

@@ -2,7 +2,7 @@
  * Plain HTTP on the client port: which path is what, who may ask from which
  * page, and the bodies that come.
  *
- *   GET  /v1/session     the websocket (ws.c)
+ *   GET  /v1/session     the websocket (upgrade.c, ws.c)
  *   GET  /v1/stream      the same as server-sent events (stream.c)
  *   GET  /v1/bookings    the same by (long) poll (answer.c)
  *   POST /v1/acks        acks for the two (answer.c)
@@ -35,8 +35,6 @@ static const struct route routes[] = {
 	{"/v1/reconnect", false, "GET, OPTIONS", SB_ROLE_ASK, sb_answer_begin},
 };
 
-#define SESSION_PATH "/v1/session"
-
 static const struct route *find_route(const char *path)
 {
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -66,64 +64,6 @@ static enum method read_target(struct lws *wsi, char path[PATH_MAX_LEN])
 		return method;
 	}
 	return METHOD_OTHER;
-}
-
-/* ---- Origin (RFC 6454 section 7): only browsers send one ---- */
-
-/* Whether it is one of the allowed ones, or none was sent; `origin` "" then. */
-static bool read_origin(struct lws *wsi, const char *allowed, char origin[SB_ORIGIN_MAX + 1])
-{
-	size_t len;
-
-	origin[0] = '\0';
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0)
-		return true;
-	if (lws_hdr_copy(wsi, origin, SB_ORIGIN_MAX + 1, WSI_TOKEN_ORIGIN) <= 0)
-		return false;
-	len = strlen(origin);
-	for (const char *at = allowed + strspn(allowed, ", "); *at;) {
-		size_t span = strcspn(at, ", ");
-
-		if (span == len && !strncasecmp(at, origin, len))
-			return true;
-		at += span;
-		at += strspn(at, ", ");
-	}
-	return false;
-}
-
-/* ---- the websocket's door ---- */
-
-static int refuse_upgrade(struct lws *wsi, int status, const char *detail)
-{
-	struct sb_connection *connection = sb_connection_of(wsi);
-
-	if (sb_exchange_new(connection) == 0) {
-		sb_reply_problem(connection, status, detail, NULL, 0, "");
-		(void)sb_exchange_send(connection->exchange); /* now: it goes with our -1 */
-	}
-	return -1;
-}
-
-/*
- * Before an upgrade. The header is read from lws' table, never from `in`: after
- * an unknown upgrade lws 4.1 has answered by itself and `in` points to what is
- * no more (CVE-2025-11677).
- */
-static int confirm_upgrade(struct lws *wsi)
-{
-	char upgrade[16], origin[SB_ORIGIN_MAX + 1], path[PATH_MAX_LEN];
-
-	if (lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0 ||
-	    strcasecmp(upgrade, "websocket"))
-		return -1;
-	if (read_target(wsi, path) != METHOD_GET || strcmp(path, SESSION_PATH))
-		return refuse_upgrade(wsi, 404, "the websocket is at " SESSION_PATH);
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
-		return refuse_upgrade(wsi, 400, "offer the subprotocol slotbell.v1");
-	if (!read_origin(wsi, sb_server_of(wsi)->config->origins, origin))
-		return refuse_upgrade(wsi, 403, "this Origin is not among listen.origins");
-	return 0;
 }
 
 /* ---- requests ---- */
@@ -264,13 +204,13 @@ static void on_request(struct sb_connection *connection)
 	enum method method = read_target(wsi, path);
 	const struct route *route = find_route(path);
 
-	if (!read_origin(wsi, connection->server->config->origins, origin)) {
+	if (!sb_request_origin(wsi, connection->server->config->origins, origin)) {
 		sb_reply_problem(connection, 403, "this Origin is not among listen.origins", NULL,
 				 0, "");
 		return;
 	}
 	memcpy(connection->exchange->origin, origin, strlen(origin) + 1);
-	if (!strcmp(path, SESSION_PATH))
+	if (!strcmp(path, SB_SESSION_PATH))
 		sb_reply_problem(connection, 426,
 				 "connect with a websocket, subprotocol slotbell.v1", NULL, 0,
 				 "Upgrade: websocket\r\n");
@@ -320,10 +260,9 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 		return sb_tls_setup(user, server->config, server->problem);
 	}
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		return confirm_upgrade(wsi);
-	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		return -1; /* an upgrade to the subprotocol "http", which is only lws' name for no
-			      websocket */
+		return sb_upgrade_confirm(wsi);
+	case LWS_CALLBACK_RAW_ADOPT:
+		return -1; /* of a CONNECT lws makes a raw socket, and would keep it */
 	case LWS_CALLBACK_HTTP:
 		return take_request(wsi);
 	case LWS_CALLBACK_HTTP_BODY:

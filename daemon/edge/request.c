@@ -122,6 +122,39 @@ int sb_request_opening(struct lws *wsi, enum sb_role role, struct sb_opening *re
 	return *id ? take_cursor(id, ret_opening) : 0;
 }
 
+/* Whether `word` is in a list that commas and spaces separate. */
+static bool is_listed(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list + strspn(list, ", "); *at;) {
+		size_t span = strcspn(at, ", ");
+
+		if (span == len && !strncasecmp(at, word, len))
+			return true;
+		at += span;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
+bool sb_request_lists(struct lws *wsi, enum lws_token_indexes header, const char *word)
+{
+	char list[128];
+
+	/* Without the last byte: lws 4.1 itself takes no longer list than that. */
+	return lws_hdr_copy(wsi, list, sizeof(list) - 1, header) > 0 && is_listed(list, word);
+}
+
+bool sb_request_origin(struct lws *wsi, const char *allowed, char origin[SB_ORIGIN_MAX + 1])
+{
+	origin[0] = '\0';
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0)
+		return true;
+	return lws_hdr_copy(wsi, origin, SB_ORIGIN_MAX + 1, WSI_TOKEN_ORIGIN) > 0 &&
+	       is_listed(allowed, origin);
+}
+
 char *sb_request_token(struct lws *wsi)
 {
 	char header[512];

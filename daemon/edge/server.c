@@ -16,8 +16,10 @@
  */
 #define SLOT_MS 250
 
+/* A client chooses among these by Sec-WebSocket-Protocol; the first, plain HTTP, has a name that
+ * none can send. */
 static const struct lws_protocols protocols[] = {
-	{.name = "http", .callback = sb_http_callback, .rx_buffer_size = 512},
+	{.name = "/http", .callback = sb_http_callback, .rx_buffer_size = 512},
 	{.name = "slotbell.v1",
 	 .callback = sb_ws_callback,
 	 .rx_buffer_size = 512,

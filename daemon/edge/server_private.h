@@ -79,6 +79,11 @@ void sb_door_close(struct sb_server *server);
 int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
 		 struct sb_server_problem *ret_problem);
 
+/* ---- upgrade.c: the websocket's door ---- */
+
+/* LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: 0, or -1 when it was refused, in HTTP. */
+int sb_upgrade_confirm(struct lws *wsi);
+
 /* ---- ws.c: the websocket as a session's carrier ---- */
 
 int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
