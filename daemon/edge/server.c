@@ -177,7 +177,7 @@ static int make_context(struct sb_server *server)
 			   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
 		.foreign_loops = loops,
 		.pt_serv_buf_size = 16448,
-		.max_http_header_data = 2048,
+		.max_http_header_data = 8192, /* a page's cookies may be many */
 		.timeout_secs = 30,
 		.user = server,
 		.retry_and_idle_policy = &no_policy,

@@ -89,6 +89,15 @@ def test_an_upgrade_that_is_good_is_answered_with_our_subprotocol(daemon, option
     run(story())
 
 
+@pytest.mark.parametrize("size, good", [(1000, True), (8000, True), (9000, False), (100000, False)])
+def test_headers_are_8_KiB_at_most(shared_house, daemon, size, good):
+    """A browser sends the cookies of its whole domain along."""
+    data = request(Cookie="")
+    data = data.replace(b"Cookie: ", b"Cookie: session=" + b"x" * (size - len(data) - len("session=")))
+    response = beside_a_witness(shared_house, daemon, lambda: answered(daemon, data))
+    assert (response is not None and response.status == 101) == good
+
+
 RUBBISH = {  # what -> (bytes, the answer's status; None: none)
     "another method": (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 403),
     "a body": (b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", 426),
