@@ -10,6 +10,7 @@
 #include "daemon/edge/exchange.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 /* A connection that is slow to shake hands gives its place in the queue to others after this long.
@@ -106,6 +107,10 @@ void sb_connection_gone(struct sb_connection *connection)
 void sb_connection_kill(struct sb_connection *connection)
 {
 	connection->deaf = true;
+	/* Else lws would first flush what it holds back, to one that takes nothing, until a timer
+	 * of its own rings, which is set from here and so may be late. */
+	if (lws_partial_buffered(connection->wsi))
+		(void)shutdown(lws_get_socket_fd(connection->wsi), SHUT_RDWR);
 	lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
