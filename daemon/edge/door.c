@@ -173,22 +173,34 @@ static void on_pause_over(uv_timer_t *timer)
 }
 
 /*
- * No descriptor left. The one that waits is told so by a close, with the spare
- * one, or else it would wake the loop for ever; then a pause.
+ * No descriptor left, or no memory for one. Those that wait are told so by a
+ * close, through the spare descriptor, or else they would wake the loop for
+ * ever; then a pause.
  */
-static void on_no_descriptor(struct sb_door *door)
+static void on_nothing_left(struct sb_door *door, int error)
 {
-	int fd;
+	int turned_away = 0, fd;
 
-	sb_log(SB_LOG_WARNING, "out of descriptors", "connections=%zu", door->server->connections);
 	(void)close(door->spare);
-	fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			break;
 		(void)close(fd);
+		turned_away++;
+	}
 	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	sb_log(SB_LOG_WARNING, "out of descriptors",
+	       "connections=%zu turned_away=%d problem=\"%s\"", door->server->connections,
+	       turned_away, strerror(error));
 	door->paused = true;
 	(void)uv_timer_start(&door->pause, on_pause_over, PAUSE_MS, 0);
 	sb_door_update(door);
+}
+
+static bool is_nothing_left(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -202,8 +214,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE)
-				on_no_descriptor(door);
+			if (is_nothing_left(errno))
+				on_nothing_left(door, errno);
 			return; /* EAGAIN, or a connection that went before it was taken */
 		}
 		set_options(fd);
