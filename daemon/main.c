@@ -6,9 +6,11 @@
 #include "daemon/core/hub.h"
 #include "daemon/edge/server.h"
 #include "daemon/ops/config.h"
+#include "daemon/ops/descriptors.h"
 #include "daemon/ops/log_sink.h"
 #include "daemon/store/pg.h"
 #include <getopt.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <openssl/rand.h>
 #include <signal.h>
@@ -211,8 +213,23 @@ static void set_up_process(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Before the server starts, which takes the limit as it finds it. */
+static void set_up_descriptors(const struct sb_config *config)
+{
+	uint64_t wanted = sb_descriptors_wanted(config->sessions_max, config->sessions_handshakes);
+	uint64_t limit = sb_descriptors_limit(wanted);
+
+	if (limit < wanted)
+		sb_log(SB_LOG_WARNING, "too few descriptors",
+		       "limit=%" PRIu64 " wanted=%" PRIu64
+		       " problem=\"sessions.max cannot be reached; raise the limit "
+		       "(LimitNOFILE=, ulimit -n)\"",
+		       limit, wanted);
+}
+
 static int run(struct daemon *daemon)
 {
+	set_up_descriptors(&daemon->config);
 	daemon->clock =
 		(struct sb_clock){.now_ms = now_ms, .wall_us = wall_us, .random = random_u32};
 	if (uv_loop_init(&daemon->loop) != 0 || start_store(daemon) != 0 ||

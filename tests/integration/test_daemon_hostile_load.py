@@ -7,6 +7,7 @@ import resource
 import ssl
 import time
 
+import pytest
 from ctl_support import wait_until
 from raw_client import Raw, request, text
 from session_client import SECONDS, run
@@ -145,6 +146,23 @@ def test_without_descriptors_the_next_ones_are_turned_away_and_it_recovers(house
             await witness.rung()
 
     run(story())
+
+
+def soft_limit(daemon):
+    return resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[0]
+
+
+@pytest.mark.parametrize("before", [100, 5000])
+def test_the_limit_on_descriptors_is_what_the_sessions_need(house, before):
+    daemon = house.daemon(prefix=("prlimit", f"--nofile={before}:6000"), sessions__max=1000, sessions__handshakes=10)
+    assert soft_limit(daemon) == 1000 + 10 + 256
+    assert "too few descriptors" not in daemon.log_text()
+
+
+def test_a_limit_that_is_too_low_for_the_sessions_is_said(house):
+    daemon = house.daemon(prefix=("prlimit", "--nofile=100:1265"), sessions__max=1000, sessions__handshakes=10)
+    assert soft_limit(daemon) == 1265
+    assert "limit=1265 wanted=1266" in daemon.log_text()
 
 
 # ---- sessions ----
