@@ -3,6 +3,7 @@
  * that its acks are kept.
  */
 #include "daemon/base/log.h"
+#include "daemon/core/admission.h"
 #include "daemon/core/devices.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
@@ -145,6 +146,10 @@ void sb_session_tell(struct sb_session *session, const struct sb_authenticated *
 	struct sb_text text;
 
 	sb_hub_standing(session->hub, &reconnect);
+	/* Who is known and asks will come: the answers add up to a rate. A stranger takes no slot.
+	 */
+	if (answer && reconnect.state == SB_STANDING_READY)
+		reconnect.retry_after_ms = sb_hub_return_ms(session->hub) - SB_RETURN_MIN_MS;
 	if (answer) {
 		struct start start = choose_start(session->greeting, answer);
 

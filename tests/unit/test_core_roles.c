@@ -3,6 +3,7 @@
 #include "world.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 /* after its standard headers */
 #include <cmocka.h>
@@ -276,6 +277,33 @@ static void who_asks_is_told_how_its_device_stands(void **state)
 	world_free(world);
 }
 
+static void many_who_ask_are_told_times_that_add_up_to_the_rate(void **state)
+{
+	struct world *world = world_new(); /* it takes 500 a second */
+	struct sb_opening opening = {.role = SB_ROLE_ASK};
+	uint32_t latest = 0;
+
+	(void)state;
+	sb_hub_database(world->hub, true);
+	for (int i = 0; i < 1000; i++) {
+		struct sb_frame *frame = NULL;
+		struct client ask;
+		const char *at;
+
+		open_as(&ask, world, 1, &opening);
+		world_settle(world);
+		assert_int_equal(sb_session_pull(ask.session, &frame), SB_PULL_FRAME);
+		at = memmem(frame->bytes, frame->len, "\"retry_after_ms\":", 17);
+		assert_non_null(at);
+		latest = (uint32_t)strtoul(at + 17, NULL, 10);
+		sb_frame_unref(frame);
+		client_drop(&ask);
+	}
+	/* The thousandth comes when the 999 before it were let in. */
+	assert_in_range(latest, 1990, 2010);
+	world_free(world);
+}
+
 static void how_the_daemon_stands_is_told_from_memory(void **state)
 {
 	struct sb_hub_config config;
@@ -321,6 +349,7 @@ int main(void)
 		cmocka_unit_test(an_ack_by_itself_opens_the_window_of_the_devices_session),
 		cmocka_unit_test(an_ack_at_another_daemon_is_heard_of_by_the_recheck),
 		cmocka_unit_test(who_asks_is_told_how_its_device_stands),
+		cmocka_unit_test(many_who_ask_are_told_times_that_add_up_to_the_rate),
 		cmocka_unit_test(how_the_daemon_stands_is_told_from_memory),
 	};
 
