@@ -7,7 +7,7 @@ import itertools
 
 import psycopg
 import pytest
-from ctl_support import Ctl
+from ctl_support import Ctl, wait_until
 from pgcluster import PgCluster
 from session_client import Client
 from slotbelld import Daemon, certificate
@@ -34,6 +34,8 @@ class House:
         self.daemons.append(daemon)
         if start:
             daemon.start()
+            if self.cluster.pid:
+                wait_until(lambda: 'event="database up"' in daemon.log_text(), "the daemon finds its database")
         return daemon
 
     def enrol(self, mailbox, *options):
