@@ -20,17 +20,22 @@ struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *s
 
 	if (!hub)
 		return NULL;
-	hub->config = *config;
 	hub->store = store;
 	hub->clock = clock;
+	hub->runs.wait_ms = SB_RUN_MS;
+	for (uint32_t seconds = 0; seconds <= SB_POLL_WAIT_MAX_SECONDS; seconds++)
+		hub->polls[seconds].wait_ms = seconds * 1000;
+	sb_hub_configure(hub, config);
+	return hub;
+}
+
+void sb_hub_configure(struct sb_hub *hub, const struct sb_hub_config *config)
+{
+	hub->config = *config;
 	hub->greetings.wait_ms = config->hello_ms;
 	hub->waits.wait_ms = config->authenticate_ms;
 	hub->beats.wait_ms = config->heartbeat_ms;
 	hub->closings.wait_ms = config->closing_ms;
-	hub->runs.wait_ms = SB_RUN_MS;
-	for (uint32_t seconds = 0; seconds <= SB_POLL_WAIT_MAX_SECONDS; seconds++)
-		hub->polls[seconds].wait_ms = seconds * 1000;
-	return hub;
 }
 
 void sb_hub_free(struct sb_hub *hub)

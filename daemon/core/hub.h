@@ -36,6 +36,11 @@ struct sb_hub_config {
 /* Borrows store and clock until sb_hub_free(); copies config. NULL when out of memory. */
 struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *store,
 			  struct sb_clock *clock);
+/*
+ * From now on this configuration, copied. Deadlines that run stay. Window,
+ * heartbeat and instance must be as they were: each session was told them.
+ */
+void sb_hub_configure(struct sb_hub *hub, const struct sb_hub_config *config);
 /* All sessions are gone before. Accepts NULL. */
 void sb_hub_free(struct sb_hub *hub);
 

@@ -254,11 +254,9 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 		     size_t len)
 {
 	switch (reason) {
-	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: {
-		struct sb_server *server = sb_server_of(wsi);
-
-		return sb_tls_setup(user, server->config, server->problem);
-	}
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		sb_tls_setup(user, sb_server_of(wsi));
+		return 0;
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 		return sb_upgrade_confirm(wsi);
 	case LWS_CALLBACK_RAW_ADOPT:

@@ -244,6 +244,14 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 	return server;
 }
 
+void sb_server_configure(struct sb_server *server, const struct sb_server_config *config)
+{
+	server->config = config;
+	server->openings.wait_ms = config->opening_ms;
+	if (server->door)
+		sb_door_update(server->door); /* there may be more slots now */
+}
+
 uint16_t sb_server_port(const struct sb_server *server)
 {
 	return sb_door_port(server->door);

@@ -13,10 +13,11 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct sb_tls_identity;
+
 struct sb_server_config {
-	const char *address;	 /* "[::]:8443", "127.0.0.1:0" */
-	const char *certificate; /* PEM file, the chain included */
-	const char *key;	 /* PEM file */
+	const char *address;			/* "[::]:8443", "127.0.0.1:0" */
+	const struct sb_tls_identity *identity; /* see tls.h */
 	const char *origins; /* allowed Origin headers, separated by spaces or commas; "" none */
 	uint32_t handshakes; /* connections between accept and hello's way, at most */
 	uint32_t opening_ms; /* from accept to an open websocket */
@@ -24,7 +25,7 @@ struct sb_server_config {
 
 struct sb_server;
 
-/* What a start that failed should tell its operator. */
+/* What a start or a reload that failed should tell its operator. */
 struct sb_server_problem {
 	const char *key; /* the configuration's: "listen.address" */
 	char detail[240];
@@ -37,6 +38,9 @@ struct sb_server_problem {
 struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 				const struct sb_server_config *config,
 				struct sb_server_problem *ret_problem);
+
+/* From now on this configuration, borrowed like the first; its address says nothing new. */
+void sb_server_configure(struct sb_server *server, const struct sb_server_config *config);
 
 /* The port it listens on, which is of interest where the configuration says 0. */
 uint16_t sb_server_port(const struct sb_server *server);

@@ -45,7 +45,6 @@ struct sb_server {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct sb_door *door;
-	SSL_CTX *tls;			   /* the vhost's, filled by tls.c */
 	struct sb_server_problem *problem; /* while starting */
 	struct sb_connection *ready;	   /* woken, to be served at the end of the turn */
 	struct sb_exchange *full;	   /* whose socket took no more, for the next tick */
@@ -75,9 +74,8 @@ void sb_door_close(struct sb_server *server);
 
 /* ---- tls.c ---- */
 
-/* Settings and certificate of the vhost's context: 0 or -1 with *ret_problem filled. */
-int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
-		 struct sb_server_problem *ret_problem);
+/* Sets the vhost's context up. It asks `server` for what a reload may change. */
+void sb_tls_setup(SSL_CTX *tls, struct sb_server *server);
 
 /* ---- upgrade.c: the websocket's door ---- */
 

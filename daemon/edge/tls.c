@@ -1,28 +1,160 @@
 /*
  * TLS as we want it: 1.2 and 1.3, forward secrecy, no renegotiation, one
  * stateless ticket, and as little memory per session as OpenSSL can do with.
+ *
+ * The vhost's SSL_CTX has no certificate of its own: each full handshake takes
+ * the identity that is in force at its moment.
  */
+#include "daemon/edge/tls.h"
 #include "daemon/edge/server_private.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-static int fail(struct sb_server_problem *ret_problem, const char *key, const char *what,
-		const char *file)
+/* The three belong to `tls`, a context in which the pair was tried and which nobody connects by. */
+struct sb_tls_identity {
+	SSL_CTX *tls;
+	X509 *certificate;
+	EVP_PKEY *key;
+	STACK_OF(X509) * chain;
+};
+
+static int fail(struct sb_server_problem *ret_problem, const char *key, const char *file,
+		const char *what, const char *why)
 {
-	unsigned long error = ERR_peek_last_error();
-	const char *reason = error ? ERR_reason_error_string(error) : NULL;
-
 	ret_problem->key = key;
-	(void)snprintf(ret_problem->detail, sizeof(ret_problem->detail), "%s %s: %s", what, file,
-		       reason ? reason : "unknown error");
-	ERR_clear_error();
+	(void)snprintf(ret_problem->detail, sizeof(ret_problem->detail), "%s: %s%s%s", file, what,
+		       *why ? ": " : "", why);
 	return -1;
 }
 
-int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
-		 struct sb_server_problem *ret_problem)
+/* OpenSSL's own words, the innermost first; a system's error has none there. */
+static const char *reason(void)
 {
+	const char *words = ERR_reason_error_string(ERR_peek_error());
+
+	return words ? words : "unknown error";
+}
+
+/* The system's words for a file that cannot be read are better than OpenSSL's. */
+static int check_readable(struct sb_server_problem *ret_problem, const char *key, const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail(ret_problem, key, file, "cannot be read", strerror(errno));
+	(void)close(fd);
+	return 0;
+}
+
+/* A key with a passphrase would ask for it on the terminal: there is none, and the loop cannot
+ * wait.
+ */
+static int no_passphrase(char *buffer, int size, int writing, void *data)
+{
+	(void)buffer;
+	(void)size;
+	(void)writing;
+	*(bool *)data = true;
+	return -1;
+}
+
+static int load(SSL_CTX *tls, const char *certificate, const char *key,
+		struct sb_server_problem *ret_problem)
+{
+	bool asked = false;
+
+	SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
+	SSL_CTX_set_default_passwd_cb_userdata(tls, &asked);
+	if (check_readable(ret_problem, "tls.certificate", certificate) != 0 ||
+	    check_readable(ret_problem, "tls.key", key) != 0)
+		return -1;
+	if (SSL_CTX_use_certificate_chain_file(tls, certificate) != 1)
+		return fail(ret_problem, "tls.certificate", certificate, "not a certificate in PEM",
+			    reason());
+	if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1 &&
+	    SSL_CTX_check_private_key(tls) == 1)
+		return 0;
+	if (asked)
+		return fail(ret_problem, "tls.key", key, "is encrypted; take its passphrase off",
+			    "");
+	if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH ||
+	    ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_TYPE_MISMATCH)
+		return fail(ret_problem, "tls.key", key, "does not belong to the certificate",
+			    certificate);
+	return fail(ret_problem, "tls.key", key, "not a private key in PEM", reason());
+}
+
+struct sb_tls_identity *sb_tls_identity_new(const char *certificate, const char *key,
+					    struct sb_server_problem *ret_problem)
+{
+	struct sb_tls_identity *identity = calloc(1, sizeof(*identity));
+
 	ERR_clear_error();
+	if (identity)
+		identity->tls = SSL_CTX_new(TLS_server_method());
+	if (!identity || !identity->tls) {
+		(void)fail(ret_problem, "tls.certificate", certificate, "out of memory", "");
+		sb_tls_identity_free(identity);
+		return NULL;
+	}
+	if (load(identity->tls, certificate, key, ret_problem) != 0) {
+		ERR_clear_error();
+		sb_tls_identity_free(identity);
+		return NULL;
+	}
+	identity->certificate = SSL_CTX_get0_certificate(identity->tls);
+	identity->key = SSL_CTX_get0_privatekey(identity->tls);
+	(void)SSL_CTX_get0_chain_certs(identity->tls, &identity->chain);
+	return identity;
+}
+
+void sb_tls_identity_free(struct sb_tls_identity *identity)
+{
+	if (!identity)
+		return;
+	SSL_CTX_free(identity->tls);
+	free(identity);
+}
+
+static int64_t unix_seconds(const ASN1_TIME *time)
+{
+	struct tm utc;
+
+	return ASN1_TIME_to_tm(time, &utc) == 1 ? (int64_t)timegm(&utc) : 0;
+}
+
+void sb_tls_identity_validity(const struct sb_tls_identity *identity, int64_t *ret_not_before,
+			      int64_t *ret_not_after)
+{
+	*ret_not_before = unix_seconds(X509_get0_notBefore(identity->certificate));
+	*ret_not_after = unix_seconds(X509_get0_notAfter(identity->certificate));
+}
+
+bool sb_tls_identity_equal(const struct sb_tls_identity *a, const struct sb_tls_identity *b)
+{
+	return X509_cmp(a->certificate, b->certificate) == 0;
+}
+
+/* ---- the vhost's context ---- */
+
+/* Not called for a handshake that resumes: that one needs no certificate. */
+static int on_certificate(SSL *ssl, void *data)
+{
+	const struct sb_server *server = data;
+	const struct sb_tls_identity *identity = server->config->identity;
+
+	return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
+}
+
+void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
+{
 	(void)SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
 	(void)SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 					       SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -34,12 +166,5 @@ int sb_tls_setup(SSL_CTX *tls, const struct sb_server_config *config,
 	(void)SSL_CTX_set_num_tickets(tls, 1);
 	(void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
-	if (SSL_CTX_use_certificate_chain_file(tls, config->certificate) != 1)
-		return fail(ret_problem, "tls.certificate", "cannot use", config->certificate);
-	if (SSL_CTX_use_PrivateKey_file(tls, config->key, SSL_FILETYPE_PEM) != 1)
-		return fail(ret_problem, "tls.key", "cannot use", config->key);
-	if (SSL_CTX_check_private_key(tls) != 1)
-		return fail(ret_problem, "tls.key",
-			    "does not belong to the certificate:", config->key);
-	return 0;
+	SSL_CTX_set_cert_cb(tls, on_certificate, server);
 }

@@ -2,7 +2,7 @@
  * Reading the configuration. The file's syntax is libinih's; what keys there
  * are and what they may hold is the table in config.h.
  */
-#include "daemon/ops/config.h"
+#include "daemon/ops/config_private.h"
 #include "daemon/ops/log_sink.h"
 #include <ctype.h>
 #include <errno.h>
@@ -12,25 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
-enum kind { TEXT, NEEDED, NUMBER, LEVEL, FORMAT };
+#define KEY_COUNT (sizeof(sb_config_keys) / sizeof(*sb_config_keys))
 
-struct key {
-	const char *section, *key;
-	enum kind kind;
-	size_t offset;
-	const char *fallback;
-	uint32_t min, max;
-	const char *what;
-};
-
-static const struct key keys[] = {
-#define KEY(section, key, kind, field, fallback, min, max, what) \
-	{#section, #key, kind, offsetof(struct sb_config, field), fallback, min, max, what},
+const struct sb_config_key sb_config_keys[] = {
+#define KEY(section, key, kind, changes, field, fallback, min, max, what)  \
+	{#section, #key, kind, changes, offsetof(struct sb_config, field), \
+	 fallback, min,	 max,  what},
 	SB_CONFIG_KEYS(KEY)
 #undef KEY
 };
 
-#define KEY_COUNT (sizeof(keys) / sizeof(*keys))
+const size_t sb_config_key_count = KEY_COUNT;
 
 /* One reading: what is being read, and what was wrong so far. */
 struct reading {
@@ -41,21 +33,27 @@ struct reading {
 	bool seen[KEY_COUNT]; /* in the file, to find what stands there twice */
 };
 
-static void *field_of(const struct sb_config *config, const struct key *key)
+void *sb_config_field(const struct sb_config *config, const struct sb_config_key *key)
 {
 	return (char *)(uintptr_t)config + key->offset;
 }
 
-static const struct key *find_key(const char *section, const char *name)
+bool sb_config_is_text(const struct sb_config_key *key)
+{
+	return key->kind == TEXT || key->kind == NEEDED;
+}
+
+static const struct sb_config_key *find_key(const char *section, const char *name)
 {
 	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (!strcmp(keys[i].section, section) && !strcmp(keys[i].key, name))
-			return &keys[i];
+		if (!strcmp(sb_config_keys[i].section, section) &&
+		    !strcmp(sb_config_keys[i].key, name))
+			return &sb_config_keys[i];
 	}
 	return NULL;
 }
 
-static int set_text(char **field, const char *value)
+int sb_config_set_text(char **field, const char *value)
 {
 	char *copy = strdup(value);
 
@@ -67,16 +65,16 @@ static int set_text(char **field, const char *value)
 }
 
 /* 0, -EINVAL or -ENOMEM. */
-static int set_value(struct sb_config *config, const struct key *key, const char *value)
+static int set_value(struct sb_config *config, const struct sb_config_key *key, const char *value)
 {
-	void *field = field_of(config, key);
+	void *field = sb_config_field(config, key);
 	char *end;
 	unsigned long number;
 
 	switch (key->kind) {
 	case TEXT:
 	case NEEDED:
-		return set_text(field, value);
+		return sb_config_set_text(field, value);
 	case NUMBER:
 		if (!isdigit((unsigned char)*value))
 			return -EINVAL;
@@ -95,7 +93,7 @@ static int set_value(struct sb_config *config, const struct key *key, const char
 }
 
 /* A value from anywhere: `where` names the place in the error. */
-static void take_value(struct reading *reading, const char *where, const struct key *key,
+static void take_value(struct reading *reading, const char *where, const struct sb_config_key *key,
 		       const char *value)
 {
 	int result = set_value(reading->config, key, value);
@@ -126,14 +124,14 @@ static void unknown_key(struct reading *reading, const char *where, const char *
 
 	reading->problems++;
 	for (size_t i = 0; i < KEY_COUNT; i++)
-		known_section |= !strcmp(keys[i].section, section);
+		known_section |= !strcmp(sb_config_keys[i].section, section);
 	if (!known_section) {
 		(void)fprintf(reading->errors,
 			      "%s: [%s] %s: there is no section [%s]; there are:", where, section,
 			      name, section);
 		for (size_t i = 0; i < KEY_COUNT; i++) {
-			if (!i || strcmp(keys[i].section, keys[i - 1].section))
-				(void)fprintf(reading->errors, " [%s]", keys[i].section);
+			if (!i || strcmp(sb_config_keys[i].section, sb_config_keys[i - 1].section))
+				(void)fprintf(reading->errors, " [%s]", sb_config_keys[i].section);
 		}
 		(void)fprintf(reading->errors, "\n");
 		return;
@@ -141,9 +139,9 @@ static void unknown_key(struct reading *reading, const char *where, const char *
 	(void)fprintf(reading->errors, "%s: [%s] %s: no such key; there are: ", where, section,
 		      name);
 	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (strcmp(keys[i].section, section))
+		if (strcmp(sb_config_keys[i].section, section))
 			continue;
-		(void)fprintf(reading->errors, "%s%s", separator, keys[i].key);
+		(void)fprintf(reading->errors, "%s%s", separator, sb_config_keys[i].key);
 		separator = ", ";
 	}
 	(void)fprintf(reading->errors, "\n");
@@ -185,10 +183,10 @@ static char *read_line(char *buffer, int size, void *data)
 	return line;
 }
 
-static void continue_text(struct reading *reading, const char *where, const struct key *key,
-			  const char *more)
+static void continue_text(struct reading *reading, const char *where,
+			  const struct sb_config_key *key, const char *more)
 {
-	char **field = field_of(reading->config, key);
+	char **field = sb_config_field(reading->config, key);
 	char *joined;
 
 	if (asprintf(&joined, "%s%s", *field, more) < 0) {
@@ -204,21 +202,21 @@ static int on_entry(void *data, const char *section, const char *name, const cha
 {
 	struct line_reader *reader = data;
 	struct reading *reading = reader->reading;
-	const struct key *key = find_key(section, name);
+	const struct sb_config_key *key = find_key(section, name);
 	char where[512];
 
 	(void)snprintf(where, sizeof(where), "%s:%d", reading->file, reader->line);
 	if (!key) {
 		unknown_key(reading, where, section, name);
-	} else if (reading->seen[key - keys] && reader->continues &&
+	} else if (reading->seen[key - sb_config_keys] && reader->continues &&
 		   (key->kind == TEXT || key->kind == NEEDED)) {
 		continue_text(reading, where, key, value);
-	} else if (reading->seen[key - keys]) {
+	} else if (reading->seen[key - sb_config_keys]) {
 		reading->problems++;
 		(void)fprintf(reading->errors, "%s: [%s] %s: stands here a second time\n", where,
 			      section, name);
 	} else {
-		reading->seen[key - keys] = true;
+		reading->seen[key - sb_config_keys] = true;
 		take_value(reading, where, key, value);
 	}
 	return 1;
@@ -253,7 +251,7 @@ static void read_file(struct reading *reading, const char *file)
 
 /* ---- environment and command line ---- */
 
-static void environment_name(const struct key *key, char buffer[64])
+static void environment_name(const struct sb_config_key *key, char buffer[64])
 {
 	(void)snprintf(buffer, 64, "SLOTBELL_%s_%s", key->section, key->key);
 	for (char *c = buffer; *c; c++)
@@ -266,10 +264,10 @@ static void read_environment(struct reading *reading)
 		char name[64];
 		const char *value;
 
-		environment_name(&keys[i], name);
+		environment_name(&sb_config_keys[i], name);
 		value = getenv(name);
 		if (value)
-			take_value(reading, name, &keys[i], value);
+			take_value(reading, name, &sb_config_keys[i], value);
 	}
 }
 
@@ -277,7 +275,7 @@ static void read_setting(struct reading *reading, const char *setting)
 {
 	const char *dot = strchr(setting, '.'), *equals = dot ? strchr(dot, '=') : NULL;
 	char section[32], name[64];
-	const struct key *key;
+	const struct sb_config_key *key;
 
 	if (!equals || (size_t)(dot - setting) >= sizeof(section) ||
 	    (size_t)(equals - dot) > sizeof(name)) {
@@ -301,13 +299,15 @@ static void check_needed(struct reading *reading)
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		char name[64];
 
-		if (keys[i].kind != NEEDED || **(char **)field_of(reading->config, &keys[i]))
+		if (sb_config_keys[i].kind != NEEDED ||
+		    **(char **)sb_config_field(reading->config, &sb_config_keys[i]))
 			continue;
 		reading->problems++;
-		environment_name(&keys[i], name);
+		environment_name(&sb_config_keys[i], name);
 		(void)fprintf(reading->errors, "%s: [%s] %s is missing: %s (or set %s)\n",
-			      reading->file ? reading->file : "configuration", keys[i].section,
-			      keys[i].key, keys[i].what, name);
+			      reading->file ? reading->file : "configuration",
+			      sb_config_keys[i].section, sb_config_keys[i].key,
+			      sb_config_keys[i].what, name);
 	}
 }
 
@@ -318,7 +318,7 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 
 	memset(ret_config, 0, sizeof(*ret_config));
 	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (set_value(ret_config, &keys[i], keys[i].fallback) != 0)
+		if (set_value(ret_config, &sb_config_keys[i], sb_config_keys[i].fallback) != 0)
 			return -ENOMEM;
 	}
 	read_file(&reading, file);
@@ -329,60 +329,13 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 	return reading.problems;
 }
 
-/* A password stands between the user's ":" and "@" of a URL, or after password= anywhere. */
-static void print_url(const char *url, FILE *out)
-{
-	const char *authority = strstr(url, "://"), *at, *colon,
-		   *password = strstr(url, "password=");
-
-	if (authority) {
-		authority += 3;
-		at = strpbrk(authority, "@/?");
-		colon = memchr(authority, ':', at ? (size_t)(at - authority) : 0);
-		if (at && *at == '@' && colon) {
-			(void)fprintf(out, "%.*s:***", (int)(colon - url), url);
-			url = at;
-		}
-	}
-	if (password && password >= url) {
-		(void)fprintf(out, "%.*spassword=***", (int)(password - url), url);
-		url = password + strcspn(password, "& ");
-	}
-	(void)fprintf(out, "%s\n", url);
-}
-
-void sb_config_print(const struct sb_config *config, FILE *out)
-{
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		const struct key *key = &keys[i];
-		const void *field = field_of(config, key);
-
-		if (!i || strcmp(key->section, keys[i - 1].section))
-			(void)fprintf(out, "%s[%s]\n", i ? "\n" : "", key->section);
-		(void)fprintf(out, "# %s (default: %s)\n%s = ", key->what,
-			      *key->fallback ? key->fallback : "none", key->key);
-		if (field == &config->database_url)
-			print_url(config->database_url, out);
-		else if (key->kind == NUMBER)
-			(void)fprintf(out, "%u\n", *(const uint32_t *)field);
-		else if (key->kind == LEVEL)
-			(void)fprintf(out, "%s\n",
-				      sb_log_level_word(*(const enum sb_log_level *)field));
-		else if (key->kind == FORMAT)
-			(void)fprintf(out, "%s\n",
-				      sb_log_format_word(*(const enum sb_log_format *)field));
-		else
-			(void)fprintf(out, "%s\n", *(char *const *)field);
-	}
-}
-
 void sb_config_fini(struct sb_config *config)
 {
 	if (!config)
 		return;
 	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (keys[i].kind == TEXT || keys[i].kind == NEEDED) {
-			char **text = field_of(config, &keys[i]);
+		if (sb_config_is_text(&sb_config_keys[i])) {
+			char **text = sb_config_field(config, &sb_config_keys[i]);
 
 			free(*text);
 			*text = NULL;

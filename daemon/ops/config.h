@@ -17,44 +17,50 @@
  * Kinds: TEXT (may be empty), NEEDED (a text that must be given), NUMBER (whole,
  * from min to max), LEVEL and FORMAT (words).
  *
- *   section    key                kind    field               default      min  max     what it is
+ * Changes: RELOAD (a reload is enough) or START (only a restart brings it, as
+ * with what every session was told in its welcome).
+ *
+ *   section    key                kind    changes field               default      min  max what it
+ * is
  */
-#define SB_CONFIG_KEYS(X)                                                                      \
-	X(listen, address, TEXT, listen_address, "[::]:8443", 0, 0,                            \
-	  "where plug-ins connect: ADDRESS:PORT")                                              \
-	X(listen, origins, TEXT, listen_origins, "", 0, 0,                                     \
-	  "browser origins that may connect, separated by spaces; none: no browser")           \
-	X(tls, certificate, NEEDED, tls_certificate, "", 0, 0,                                 \
-	  "PEM file: the certificate and its chain")                                           \
-	X(tls, key, NEEDED, tls_key, "", 0, 0, "PEM file: the certificate's private key")      \
-	X(database, url, NEEDED, database_url, "", 0, 0,                                       \
-	  "PostgreSQL connection URL; several hosts are tried in turn")                        \
-	X(sessions, window, NUMBER, sessions_window, "32", 1, 256,                             \
-	  "unacked events in flight per session")                                              \
-	X(sessions, heartbeat_seconds, NUMBER, sessions_heartbeat_seconds, "25", 1, 3600,      \
-	  "a ping this often; silence for twice as long ends the session")                     \
-	X(sessions, hello_seconds, NUMBER, sessions_hello_seconds, "10", 1, 300,               \
-	  "from connection to hello")                                                          \
-	X(sessions, stalled_seconds, NUMBER, sessions_stalled_seconds, "300", 5, 86400,        \
-	  "events sent and none acked for so long: the session ends")                          \
-	X(sessions, max, NUMBER, sessions_max, "15000", 1, 1000000, "sessions at once")        \
-	X(sessions, handshakes, NUMBER, sessions_handshakes, "64", 1, 100000,                  \
-	  "connections that shake hands at once; others wait their turn")                      \
-	X(sessions, return_per_second, NUMBER, sessions_return_per_second, "500", 1, 100000,   \
-	  "those who are sent away come back at this rate")                                    \
-	X(drain, seconds, NUMBER, drain_seconds, "20", 0, 3600,                                \
-	  "at most so long from SIGTERM to exit")                                              \
-	X(log, level, LEVEL, log_level, "info", 0, 0, "error, warning, notice, info or debug") \
-	X(log, format, FORMAT, log_format, "auto", 0, 0,                                       \
+#define SB_CONFIG_KEYS(X)                                                                         \
+	X(listen, address, TEXT, START, listen_address, "[::]:8443", 0, 0,                        \
+	  "where plug-ins connect: ADDRESS:PORT")                                                 \
+	X(listen, origins, TEXT, RELOAD, listen_origins, "", 0, 0,                                \
+	  "browser origins that may connect, separated by spaces; none: no browser")              \
+	X(tls, certificate, NEEDED, RELOAD, tls_certificate, "", 0, 0,                            \
+	  "PEM file: the certificate and its chain")                                              \
+	X(tls, key, NEEDED, RELOAD, tls_key, "", 0, 0, "PEM file: the certificate's private key") \
+	X(database, url, NEEDED, START, database_url, "", 0, 0,                                   \
+	  "PostgreSQL connection URL; several hosts are tried in turn")                           \
+	X(sessions, window, NUMBER, START, sessions_window, "32", 1, 256,                         \
+	  "unacked events in flight per session")                                                 \
+	X(sessions, heartbeat_seconds, NUMBER, START, sessions_heartbeat_seconds, "25", 1, 3600,  \
+	  "a ping this often; silence for twice as long ends the session")                        \
+	X(sessions, hello_seconds, NUMBER, RELOAD, sessions_hello_seconds, "10", 1, 300,          \
+	  "from connection to hello")                                                             \
+	X(sessions, stalled_seconds, NUMBER, RELOAD, sessions_stalled_seconds, "300", 5, 86400,   \
+	  "events sent and none acked for so long: the session ends")                             \
+	X(sessions, max, NUMBER, RELOAD, sessions_max, "15000", 1, 1000000, "sessions at once")   \
+	X(sessions, handshakes, NUMBER, RELOAD, sessions_handshakes, "64", 1, 100000,             \
+	  "connections that shake hands at once; others wait their turn")                         \
+	X(sessions, return_per_second, NUMBER, RELOAD, sessions_return_per_second, "500", 1,      \
+	  100000, "those who are sent away come back at this rate")                               \
+	X(drain, seconds, NUMBER, RELOAD, drain_seconds, "20", 0, 3600,                           \
+	  "at most so long from SIGTERM to exit")                                                 \
+	X(log, level, LEVEL, RELOAD, log_level, "info", 0, 0,                                     \
+	  "error, warning, notice, info or debug")                                                \
+	X(log, format, FORMAT, RELOAD, log_format, "auto", 0, 0,                                  \
 	  "text, json or auto (what suits where the log goes)")
 
 struct sb_config {
-#define SB_CONFIG_TEXT							     char *
-#define SB_CONFIG_NEEDED						     char *
-#define SB_CONFIG_NUMBER						     uint32_t
-#define SB_CONFIG_LEVEL							     uint32_t /* enum sb_log_level */
-#define SB_CONFIG_FORMAT						     uint32_t /* enum sb_log_format */
-#define SB_CONFIG_FIELD(section, key, kind, field, fallback, min, max, what) SB_CONFIG_##kind field;
+#define SB_CONFIG_TEXT	 char *
+#define SB_CONFIG_NEEDED char *
+#define SB_CONFIG_NUMBER uint32_t
+#define SB_CONFIG_LEVEL	 uint32_t /* enum sb_log_level */
+#define SB_CONFIG_FORMAT uint32_t /* enum sb_log_format */
+#define SB_CONFIG_FIELD(section, key, kind, changes, field, fallback, min, max, what) \
+	SB_CONFIG_##kind field;
 	SB_CONFIG_KEYS(SB_CONFIG_FIELD)
 #undef SB_CONFIG_FIELD
 };
@@ -72,6 +78,14 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 /* The configuration in effect, as a file that could be read again; a password in the URL is not
  * shown. */
 void sb_config_print(const struct sb_config *config, FILE *out);
+
+/*
+ * A reload: `next` was read while `running` is in effect. Keys that only a
+ * restart changes are taken back to what runs. Writes the names of those to
+ * `restart`, and of the others that differ to `changed`, each as " section.key".
+ */
+void sb_config_follow(struct sb_config *next, const struct sb_config *running, FILE *changed,
+		      FILE *restart);
 
 /* Accepts NULL. */
 void sb_config_fini(struct sb_config *config);

@@ -103,7 +103,9 @@ class Daemon:
         for name, value in self.settings.items():
             section, key = name.split(".")
             sections.setdefault(section, []).append(f"{key} = {folded(value)}\n")
-        self.config.write_text("\n".join(f"[{name}]\n{''.join(lines)}" for name, lines in sections.items()))
+        new = self.config.with_suffix(".new")
+        new.write_text("\n".join(f"[{name}]\n{''.join(lines)}" for name, lines in sections.items()))
+        new.replace(self.config)  # a reload reads the old file or the new one, never half of one
 
     def tls(self):
         return ssl.create_default_context(cafile=self.ca)
@@ -138,6 +140,24 @@ class Daemon:
     def stop(self):
         """SIGTERM and the wait for it: the exit code, None if it had to be killed."""
         return stop(self.process, 30) if self.process else 0
+
+    def reload(self, expect="reloaded", **settings):
+        """SIGHUP, after section__key=value changed the file: what the log says from then until the event `expect`."""
+        self.configure(**settings)
+        before = len(self.log_text())
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_log(f'event="{expect}"', before)
+        return self.log_text()[before:]
+
+    def wait_log(self, words, after=0, seconds=30):
+        """Until the log, from position `after` on, has these words."""
+        deadline = time.monotonic() + seconds
+        while words not in self.log_text()[after:]:
+            if self.process.poll() is not None:
+                raise Trouble(f"slotbelld ended with {self.process.returncode}; see {self.log}")
+            if time.monotonic() > deadline:
+                raise Trouble(f"no {words!r} within {seconds} s in {self.log}")
+            time.sleep(0.01)  # nobody tells of a line in a file
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

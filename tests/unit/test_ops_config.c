@@ -4,6 +4,7 @@
 #include "daemon/ops/log_sink.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,17 +184,24 @@ static void what_is_printed_can_be_read_again_and_shows_no_password(void **state
 	free(text);
 }
 
+static char *slurp(const char *path)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *file = fopen(path, "re");
+
+	assert_non_null(file);
+	assert_true(getdelim(&text, &size, '\0', file) > 0);
+	(void)fclose(file);
+	return text;
+}
+
 /* Every key stands in the shipped file, with its default, and no other. */
 static void the_shipped_file_has_every_key_with_its_default(void **state)
 {
-	char *shipped = NULL;
-	size_t size = 0;
-	FILE *file = fopen(SHIPPED_FILE, "re");
+	char *shipped = slurp(SHIPPED_FILE);
 
 	(void)state;
-	assert_non_null(file);
-	assert_true(getdelim(&shipped, &size, '\0', file) > 0);
-	(void)fclose(file);
 	assert_int_equal(read_text(shipped), 0);
 #define CHECK_NEEDED(key, fallback) assert_non_null(strstr(shipped, "\n" #key " = "));
 #define CHECK_TEXT(key, fallback)       \
@@ -202,8 +210,8 @@ static void the_shipped_file_has_every_key_with_its_default(void **state)
 #define CHECK_NUMBER CHECK_TEXT
 #define CHECK_LEVEL  CHECK_TEXT
 #define CHECK_FORMAT CHECK_TEXT
-#define CHECK(section, key, kind, field, fallback, min, max, what) \
-	assert_non_null(strstr(shipped, "\n[" #section "]\n"));    \
+#define CHECK(section, key, kind, changes, field, fallback, min, max, what) \
+	assert_non_null(strstr(shipped, "\n[" #section "]\n"));             \
 	CHECK_##kind(key, fallback)
 	SB_CONFIG_KEYS(CHECK)
 	/* With the comment signs of its keys taken off every line is known, and all is as it was.
@@ -218,6 +226,88 @@ static void the_shipped_file_has_every_key_with_its_default(void **state)
 	free(shipped);
 }
 
+static bool says_restart(const char *from, const char *to)
+{
+	const char *mark = strstr(from, "(restart)");
+
+	return mark && mark < to;
+}
+
+/* The man page has every key in its section, with its default, and marks what needs a restart. */
+static void the_man_page_has_every_key_with_its_default(void **state)
+{
+	char *page = slurp(MAN_PAGE);
+
+	(void)state;
+#define PAGE_TEXT(fallback)   (*(fallback) ? "Default: " fallback ".\n" : "Default: none.\n")
+#define PAGE_NUMBER(fallback) "Default: " fallback ".\n"
+#define PAGE_LEVEL	      PAGE_NUMBER
+#define PAGE_FORMAT	      PAGE_NUMBER
+#define PAGE_NEEDED(fallback) "Needed.\n"
+#define PAGE(section, key, kind, changes, field, fallback, min, max, what)              \
+	{                                                                               \
+		const char *place = strstr(page, "\n.Ss [" #section "]\n"), *end;       \
+		assert_non_null(place);                                                 \
+		place = strstr(place, "\n.It Ic " #key "\n");                           \
+		assert_non_null(place);                                                 \
+		end = strstr(place + 1, "\n.It ");                                      \
+		if (!end || end > strstr(place, "\n.El"))                               \
+			end = strstr(place, "\n.El");                                   \
+		place = strstr(place, "\n");                                            \
+		assert_true(strstr(place, PAGE_##kind(fallback)) < end);                \
+		assert_int_equal(says_restart(place, end), !strcmp(#changes, "START")); \
+	}
+	SB_CONFIG_KEYS(PAGE)
+	free(page);
+}
+
+static void the_shipped_file_marks_what_needs_a_restart(void **state)
+{
+	char *shipped = slurp(SHIPPED_FILE), *before = shipped;
+
+	(void)state;
+	before = strstr(before, "\n[listen]\n");
+#define MARK(section, key, kind, changes, field, fallback, min, max, what)                      \
+	{                                                                                       \
+		char *place = strstr(before, "\n#" #key " =");                                  \
+		if (!place ||                                                                   \
+		    (strstr(before, "\n" #key " =") && strstr(before, "\n" #key " =") < place)) \
+			place = strstr(before, "\n" #key " =");                                 \
+		assert_non_null(place);                                                         \
+		assert_int_equal(says_restart(before, place), !strcmp(#changes, "START"));      \
+		before = place + 1;                                                             \
+	}
+	SB_CONFIG_KEYS(MARK)
+	free(shipped);
+}
+
+static void a_reload_takes_what_it_can_and_names_what_it_cannot(void **state)
+{
+	struct sb_config running;
+	char changed[128] = "", restart[128] = "";
+	FILE *changed_out = fmemopen(changed, sizeof(changed), "w");
+	FILE *restart_out = fmemopen(restart, sizeof(restart), "w");
+
+	(void)state;
+	assert_int_equal(read_text(NEEDED), 0);
+	running = config;
+	memset(&config, 0, sizeof(config));
+	assert_int_equal(read_text(NEEDED
+				   "[listen]\naddress = 127.0.0.1:1\norigins = https://a\n"
+				   "[sessions]\nwindow = 9\nmax = 5\n[log]\nlevel = debug\n"),
+			 0);
+	sb_config_follow(&config, &running, changed_out, restart_out);
+	(void)fclose(changed_out);
+	(void)fclose(restart_out);
+	assert_string_equal(changed, " listen.origins sessions.max log.level");
+	assert_string_equal(restart, " listen.address sessions.window");
+	assert_string_equal(config.listen_address, "[::]:8443");
+	assert_string_equal(config.listen_origins, "https://a");
+	assert_int_equal(config.sessions_window, 32);
+	assert_int_equal(config.sessions_max, 5);
+	sb_config_fini(&running);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +319,9 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_not_there_is_named),
 		cmocka_unit_test(what_is_printed_can_be_read_again_and_shows_no_password),
 		cmocka_unit_test(the_shipped_file_has_every_key_with_its_default),
+		cmocka_unit_test(the_shipped_file_marks_what_needs_a_restart),
+		cmocka_unit_test(the_man_page_has_every_key_with_its_default),
+		cmocka_unit_test(a_reload_takes_what_it_can_and_names_what_it_cannot),
 	};
 
 	return cmocka_run_group_tests_name("ops: configuration", tests, NULL, clean_up);

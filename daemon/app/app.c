@@ -1,0 +1,219 @@
+/*
+ * The parts, in the order they need each other:
+ *
+ *   clock → loop → store → hub → signals → server → run
+ *
+ * and closed in reverse, each in its own close callback.
+ */
+#include "daemon/app/app.h"
+#include "daemon/app/app_private.h"
+#include "daemon/base/log.h"
+#include "daemon/ops/descriptors.h"
+#include "daemon/ops/log_sink.h"
+#include "daemon/ops/service.h"
+#include <inttypes.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* How often deadlines are looked at. */
+#define TICK_MS 100
+
+/* ---- the clock ---- */
+
+static uint64_t now_ms(struct sb_clock *clock)
+{
+	return uv_now(&((struct sb_app *)(void *)clock)->loop);
+}
+
+static int64_t wall_us(struct sb_clock *clock)
+{
+	struct timespec now;
+
+	(void)clock;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+static uint32_t random_u32(struct sb_clock *clock)
+{
+	uint32_t value = 0;
+
+	(void)clock;
+	(void)RAND_bytes((unsigned char *)&value,
+			 sizeof(value)); /* only spreads waits: a 0 does no harm */
+	return value;
+}
+
+/* ---- the end ---- */
+
+static void on_pg_closed(void *data)
+{
+	struct sb_app *app = data;
+
+	app->pg = NULL;
+	uv_close((uv_handle_t *)&app->tick, NULL);
+	uv_close((uv_handle_t *)&app->on_term, NULL);
+	uv_close((uv_handle_t *)&app->on_int, NULL);
+	uv_close((uv_handle_t *)&app->on_hup, NULL);
+}
+
+static void on_server_closed(void *data)
+{
+	struct sb_app *app = data;
+
+	app->server = NULL;
+	sb_pg_close(app->pg, on_pg_closed, app);
+}
+
+void sb_app_end(struct sb_app *app)
+{
+	if (app->ending)
+		return;
+	app->ending = true;
+	sb_log(SB_LOG_INFO, "ending", "connections=%zu", sb_server_connections(app->server));
+	sb_server_close(app->server, on_server_closed, app);
+}
+
+/* ---- time and signals ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct sb_app *app = timer->data;
+
+	if (app->ending)
+		return;
+	sb_hub_tick(app->hub);
+	sb_server_tick(app->server);
+	sb_app_drain_tick(app);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+	sb_log(SB_LOG_NOTICE, "told to end", "signal=%d", number);
+	sb_app_drain(handle->data);
+}
+
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+	(void)number;
+	sb_app_reload(handle->data);
+}
+
+static void start_handles(struct sb_app *app)
+{
+	(void)uv_timer_init(&app->loop, &app->tick);
+	(void)uv_signal_init(&app->loop, &app->on_term);
+	(void)uv_signal_init(&app->loop, &app->on_int);
+	(void)uv_signal_init(&app->loop, &app->on_hup);
+	app->tick.data = app->on_term.data = app->on_int.data = app->on_hup.data = app;
+	(void)uv_timer_start(&app->tick, on_tick, TICK_MS, TICK_MS);
+	(void)uv_signal_start(&app->on_term, on_stop_signal, SIGTERM);
+	(void)uv_signal_start(&app->on_int, on_stop_signal, SIGINT);
+	(void)uv_signal_start(&app->on_hup, on_reload_signal, SIGHUP);
+}
+
+/* ---- the beginning ---- */
+
+static int start_store(struct sb_app *app)
+{
+	struct sb_pg_config config;
+
+	sb_pg_config_defaults(&config);
+	config.url = app->settings->config.database_url;
+	app->pg = sb_pg_new(&app->loop, &config, NULL);
+	return app->pg ? 0 : -1;
+}
+
+static int start_hub(struct sb_app *app)
+{
+	app->hub = sb_hub_new(&app->settings->hub, sb_pg_store(app->pg), &app->clock);
+	if (!app->hub)
+		return -1;
+	sb_pg_set_hub(app->pg, app->hub);
+	return 0;
+}
+
+static int start_server(struct sb_app *app)
+{
+	struct sb_server_problem problem;
+
+	app->server = sb_server_new(&app->loop, app->hub, &app->settings->server, &problem);
+	if (app->server)
+		return 0;
+	sb_log(SB_LOG_ERROR, "cannot start", "key=%s problem=\"%s\"", problem.key, problem.detail);
+	return -1;
+}
+
+static void warn_of_certificate(const struct sb_settings *settings)
+{
+	char words[512] = "";
+	FILE *out = fmemopen(words, sizeof(words), "w");
+
+	if (!out)
+		return;
+	(void)sb_settings_check_time(settings, out);
+	(void)fclose(out);
+	if (*words)
+		sb_log(SB_LOG_WARNING, "certificate", "problem=\"%s\"", words);
+}
+
+/* Everything is there; from here on the loop does the work. */
+static void serve(struct sb_app *app)
+{
+	uint16_t port = sb_server_port(app->server);
+
+	sb_pg_start(app->pg);
+	warn_of_certificate(app->settings);
+	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u", SB_VERSION, port);
+	sb_service_ready(port);
+	(void)uv_run(&app->loop, UV_RUN_DEFAULT);
+	sb_log(SB_LOG_NOTICE, "ended", "version=%s", SB_VERSION);
+}
+
+/* Before the server starts, which takes the limit as it finds it. */
+static void set_up_descriptors(const struct sb_config *config)
+{
+	uint64_t wanted = sb_descriptors_wanted(config->sessions_max, config->sessions_handshakes);
+	uint64_t limit = sb_descriptors_limit(wanted);
+
+	if (limit < wanted)
+		sb_log(SB_LOG_WARNING, "too few descriptors",
+		       "limit=%" PRIu64 " wanted=%" PRIu64
+		       " problem=\"sessions.max cannot be reached; raise the limit "
+		       "(LimitNOFILE=, ulimit -n)\"",
+		       limit, wanted);
+}
+
+static int run(struct sb_app *app)
+{
+	set_up_descriptors(&app->settings->config);
+	if (uv_loop_init(&app->loop) != 0 || start_store(app) != 0 || start_hub(app) != 0) {
+		sb_log(SB_LOG_ERROR, "cannot start", "problem=\"out of memory\"");
+		return EXIT_FAILURE;
+	}
+	start_handles(app);
+	if (start_server(app) != 0) {
+		sb_pg_close(app->pg, on_pg_closed, app);
+		(void)uv_run(&app->loop, UV_RUN_DEFAULT);
+		sb_hub_free(app->hub);
+		return EXIT_FAILURE;
+	}
+	serve(app);
+	sb_hub_free(app->hub);
+	return uv_loop_close(&app->loop) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int sb_app_run(const struct sb_settings_source *source, struct sb_settings *settings)
+{
+	struct sb_app app = {.clock = {.now_ms = now_ms, .wall_us = wall_us, .random = random_u32},
+			     .source = source,
+			     .settings = settings};
+	int status;
+
+	sb_log_start(settings->config.log_level, settings->config.log_format);
+	status = run(&app);
+	sb_settings_free(app.settings);
+	return status;
+}

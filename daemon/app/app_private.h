@@ -1,0 +1,54 @@
+/* The inside of the app, for its own files. */
+#ifndef SB_APP_APP_PRIVATE_H
+#define SB_APP_APP_PRIVATE_H
+
+#include "daemon/app/app.h"
+#include "daemon/base/clock.h"
+#include "daemon/store/pg.h"
+#include <stdbool.h>
+#include <uv.h>
+
+/* A reload on its way; see reload.c. */
+struct sb_reload {
+	uv_work_t work;
+	bool running;
+	bool again; /* asked for once more meanwhile */
+	struct sb_settings *next;
+	char *problems; /* lines; owned */
+	size_t problems_len;
+	int problem_count; /* as sb_settings_read() returns it */
+};
+
+struct sb_app {
+	struct sb_clock clock; /* first: the clock's functions find the rest */
+	uv_loop_t loop;
+	const struct sb_settings_source *source;
+	struct sb_settings *settings; /* in force; only a reload swaps it */
+	struct sb_pg *pg;
+	struct sb_hub *hub;
+	struct sb_server *server;
+	uv_timer_t tick;
+	uv_signal_t on_term, on_int, on_hup;
+	struct sb_reload reload;
+	uint64_t drain_until_ms; /* 0: not draining */
+	bool ending;
+};
+
+/* ---- reload.c ---- */
+
+/* Reads the settings anew, in a thread of libuv's, and takes them over if all of them are good. */
+void sb_app_reload(struct sb_app *app);
+
+/* ---- drain.c ---- */
+
+/* The first time: no new clients, and goodbye to those there are. Again: at once. */
+void sb_app_drain(struct sb_app *app);
+/* Several times a second: ends the app when it is time. */
+void sb_app_drain_tick(struct sb_app *app);
+
+/* ---- app.c ---- */
+
+/* Takes everything apart, in reverse; the loop ends by itself. */
+void sb_app_end(struct sb_app *app);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * Reload: the settings are read anew and taken over as a whole, or not at all.
+ *
+ * Files are read and tried in one of libuv's threads, for a slow disk must not
+ * hold up the loop; only the swap happens here, between two turns. No session
+ * notices: what it was told in its welcome needs a restart to change.
+ */
+#include "daemon/app/app_private.h"
+#include "daemon/base/log.h"
+#include "daemon/ops/log_sink.h"
+#include "daemon/ops/service.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_work(uv_work_t *work)
+{
+	struct sb_app *app = work->data;
+	struct sb_reload *reload = &app->reload;
+	FILE *errors = open_memstream(&reload->problems, &reload->problems_len);
+
+	reload->problem_count = -ENOMEM;
+	if (!errors)
+		return;
+	reload->problem_count = sb_settings_read(app->source, errors, &reload->next);
+	if (reload->problem_count == 0)
+		reload->problem_count = sb_settings_check_time(reload->next, errors);
+	(void)fclose(errors);
+}
+
+static void log_refusal(struct sb_reload *reload)
+{
+	char *rest = reload->problems, *line;
+
+	if (reload->problem_count < 0)
+		sb_log(SB_LOG_ERROR, "reload refused", "problem=\"out of memory\"");
+	else
+		sb_log(SB_LOG_ERROR, "reload refused", "problems=%d kept=\"all as it was\"",
+		       reload->problem_count);
+	while (rest && (line = strsep(&rest, "\n"))) {
+		if (*line)
+			sb_log(SB_LOG_ERROR, "reload problem", "problem=\"%s\"", line);
+	}
+	sb_service_reloaded("Reload refused; see the log");
+}
+
+/* From here on everybody asks the new ones; nobody keeps a pointer into the old ones. */
+static void swap(struct sb_app *app, struct sb_settings *next)
+{
+	struct sb_settings *old = app->settings;
+
+	app->settings = next;
+	sb_log_start(next->config.log_level, next->config.log_format);
+	sb_hub_configure(app->hub, &next->hub);
+	sb_server_configure(app->server, &next->server);
+	sb_settings_free(old);
+}
+
+static void take_over(struct sb_app *app)
+{
+	struct sb_settings *next = app->reload.next;
+	char *changed = NULL, *restart = NULL;
+	size_t changed_len = 0, restart_len = 0;
+	FILE *changed_out = open_memstream(&changed, &changed_len);
+	FILE *restart_out = open_memstream(&restart, &restart_len);
+
+	if (changed_out && restart_out)
+		sb_settings_follow(next, app->settings, changed_out, restart_out);
+	if (changed_out)
+		(void)fclose(changed_out);
+	if (restart_out)
+		(void)fclose(restart_out);
+	if (!changed || !restart) {
+		app->reload.problem_count = -ENOMEM;
+		log_refusal(&app->reload);
+	} else {
+		app->reload.next = NULL;
+		swap(app, next);
+		sb_log(SB_LOG_NOTICE, "reloaded", "changed=\"%s\"", changed + (changed_len > 0));
+		if (restart_len)
+			sb_log(SB_LOG_WARNING, "needs a restart", "keys=\"%s\"", restart + 1);
+		sb_service_reloaded(restart_len ? "Reloaded; some keys need a restart"
+						: "Reloaded");
+	}
+	free(changed);
+	free(restart);
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+	struct sb_app *app = work->data;
+	struct sb_reload *reload = &app->reload;
+
+	(void)status;
+	reload->running = false;
+	if (!app->ending && reload->problem_count != 0)
+		log_refusal(reload);
+	else if (!app->ending)
+		take_over(app);
+	sb_settings_free(reload->next); /* unless it was taken */
+	reload->next = NULL;
+	free(reload->problems);
+	reload->problems = NULL;
+	if (reload->again && !app->ending)
+		sb_app_reload(app);
+}
+
+void sb_app_reload(struct sb_app *app)
+{
+	struct sb_reload *reload = &app->reload;
+
+	if (app->ending)
+		return;
+	reload->again = reload->running; /* what runs may have read the files before they changed */
+	if (reload->running)
+		return;
+	sb_service_reloading();
+	reload->running = true;
+	reload->work.data = app;
+	(void)uv_queue_work(&app->loop, &reload->work, on_work, on_read);
+}

@@ -1,0 +1,122 @@
+/* From keys to what core and edge want to be told. */
+#include "daemon/app/settings.h"
+#include "daemon/edge/tls.h"
+#include "daemon/store/pg.h"
+#include <errno.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint32_t seconds_to_ms(uint32_t seconds)
+{
+	return seconds * 1000;
+}
+
+/* What core and edge are told, from the keys. */
+static void derive(struct sb_settings *settings)
+{
+	const struct sb_config *config = &settings->config;
+
+	settings->hub.window = config->sessions_window;
+	settings->hub.heartbeat_ms = seconds_to_ms(config->sessions_heartbeat_seconds);
+	settings->hub.hello_ms = seconds_to_ms(config->sessions_hello_seconds);
+	settings->hub.authenticate_ms = 5000;
+	settings->hub.stalled_ms = seconds_to_ms(config->sessions_stalled_seconds);
+	settings->hub.closing_ms = 5000;
+	settings->hub.reconnect_min_ms = 500;
+	settings->hub.reconnect_max_ms = 60000;
+	settings->hub.return_per_second = config->sessions_return_per_second;
+	settings->hub.max_sessions = config->sessions_max;
+	settings->server = (struct sb_server_config){
+		.address = config->listen_address,
+		.identity = settings->identity,
+		.origins = config->listen_origins,
+		.handshakes = config->sessions_handshakes,
+		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
+	};
+}
+
+static int check_url(const struct sb_config *config, FILE *errors)
+{
+	char why[256];
+
+	if (!*config->database_url || sb_pg_url_check(config->database_url, why, sizeof(why)) == 0)
+		return 0;
+	(void)fprintf(errors, "[database] url %s\n", why);
+	return 1;
+}
+
+static int load_identity(struct sb_settings *settings, FILE *errors)
+{
+	const struct sb_config *config = &settings->config;
+	struct sb_server_problem problem;
+
+	if (!*config->tls_certificate || !*config->tls_key)
+		return 0; /* said already: they are needed */
+	settings->identity =
+		sb_tls_identity_new(config->tls_certificate, config->tls_key, &problem);
+	if (settings->identity)
+		return 0;
+	/* "tls.key" */
+	(void)fprintf(errors, "[tls] %s = %s\n", problem.key + strlen("tls."), problem.detail);
+	return 1;
+}
+
+int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
+		     struct sb_settings **ret_settings)
+{
+	struct sb_settings *settings = calloc(1, sizeof(*settings));
+	int problems;
+
+	*ret_settings = NULL;
+	if (!settings)
+		return -ENOMEM;
+	problems = sb_config_read(&settings->config, source->file, source->overrides,
+				  source->override_count, errors);
+	if (problems >= 0) {
+		problems += check_url(&settings->config, errors);
+		problems += load_identity(settings, errors);
+	}
+	if (problems != 0) {
+		sb_settings_free(settings);
+		return problems;
+	}
+	/* Of the process, not of the file: names its sessions. */
+	(void)RAND_bytes((unsigned char *)&settings->hub.instance, sizeof(settings->hub.instance));
+	derive(settings);
+	*ret_settings = settings;
+	return 0;
+}
+
+int sb_settings_check_time(const struct sb_settings *settings, FILE *errors)
+{
+	int64_t now = time(NULL), not_before, not_after;
+
+	sb_tls_identity_validity(settings->identity, &not_before, &not_after);
+	if (now >= not_before && now < not_after)
+		return 0;
+	(void)fprintf(errors, "[tls] certificate = %s: %s, by this machine's clock\n",
+		      settings->config.tls_certificate,
+		      now < not_before ? "is not valid yet" : "has expired");
+	return 1;
+}
+
+void sb_settings_follow(struct sb_settings *next, const struct sb_settings *running, FILE *changed,
+			FILE *restart)
+{
+	sb_config_follow(&next->config, &running->config, changed, restart);
+	if (!sb_tls_identity_equal(next->identity, running->identity))
+		(void)fprintf(changed, " certificate");
+	next->hub.instance = running->hub.instance;
+	derive(next);
+}
+
+void sb_settings_free(struct sb_settings *settings)
+{
+	if (!settings)
+		return;
+	sb_tls_identity_free(settings->identity);
+	sb_config_fini(&settings->config);
+	free(settings);
+}
