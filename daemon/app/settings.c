@@ -1,5 +1,6 @@
 /* From keys to what core and edge want to be told. */
 #include "daemon/app/settings.h"
+#include "daemon/edge/tickets.h"
 #include "daemon/edge/tls.h"
 #include "daemon/store/pg.h"
 #include <errno.h>
@@ -31,6 +32,7 @@ static void derive(struct sb_settings *settings)
 	settings->server = (struct sb_server_config){
 		.address = config->listen_address,
 		.identity = settings->identity,
+		.ticket_keys = settings->ticket_keys,
 		.origins = config->listen_origins,
 		.handshakes = config->sessions_handshakes,
 		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
@@ -47,6 +49,13 @@ static int check_url(const struct sb_config *config, FILE *errors)
 	return 1;
 }
 
+/* "tls.key" is printed as the file has it. */
+static int tell(const struct sb_server_problem *problem, FILE *errors)
+{
+	(void)fprintf(errors, "[tls] %s = %s\n", problem->key + strlen("tls."), problem->detail);
+	return 1;
+}
+
 static int load_identity(struct sb_settings *settings, FILE *errors)
 {
 	const struct sb_config *config = &settings->config;
@@ -56,11 +65,18 @@ static int load_identity(struct sb_settings *settings, FILE *errors)
 		return 0; /* said already: they are needed */
 	settings->identity =
 		sb_tls_identity_new(config->tls_certificate, config->tls_key, &problem);
-	if (settings->identity)
+	return settings->identity ? 0 : tell(&problem, errors);
+}
+
+static int load_ticket_keys(struct sb_settings *settings, FILE *errors)
+{
+	const char *file = settings->config.tls_ticket_keys;
+	struct sb_server_problem problem;
+
+	if (!*file)
 		return 0;
-	/* "tls.key" */
-	(void)fprintf(errors, "[tls] %s = %s\n", problem.key + strlen("tls."), problem.detail);
-	return 1;
+	settings->ticket_keys = sb_ticket_keys_load(file, &problem);
+	return settings->ticket_keys ? 0 : tell(&problem, errors);
 }
 
 int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
@@ -77,6 +93,7 @@ int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 	if (problems >= 0) {
 		problems += check_url(&settings->config, errors);
 		problems += load_identity(settings, errors);
+		problems += load_ticket_keys(settings, errors);
 	}
 	if (problems != 0) {
 		sb_settings_free(settings);
@@ -108,6 +125,8 @@ void sb_settings_follow(struct sb_settings *next, const struct sb_settings *runn
 	sb_config_follow(&next->config, &running->config, changed, restart);
 	if (!sb_tls_identity_equal(next->identity, running->identity))
 		(void)fprintf(changed, " certificate");
+	if (!sb_ticket_keys_equal(next->ticket_keys, running->ticket_keys))
+		(void)fprintf(changed, " ticket-keys");
 	next->hub.instance = running->hub.instance;
 	derive(next);
 }
@@ -117,6 +136,7 @@ void sb_settings_free(struct sb_settings *settings)
 	if (!settings)
 		return;
 	sb_tls_identity_free(settings->identity);
+	sb_ticket_keys_free(settings->ticket_keys);
 	sb_config_fini(&settings->config);
 	free(settings);
 }

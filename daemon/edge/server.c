@@ -8,6 +8,7 @@
 #include "daemon/edge/server.h"
 #include "daemon/base/log.h"
 #include "daemon/edge/exchange.h"
+#include "daemon/edge/tickets.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -236,7 +237,8 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 	server->openings.wait_ms = config->opening_ms;
 	server->slots.wait_ms = SLOT_MS;
 	init_handles(server);
-	if (make_context(server) != 0 || sb_door_open(server) != 0) {
+	server->own_ticket_keys = sb_ticket_keys_random();
+	if (!server->own_ticket_keys || make_context(server) != 0 || sb_door_open(server) != 0) {
 		sb_server_close(server, ignore_closed, NULL);
 		return NULL;
 	}
@@ -276,6 +278,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	if (--server->handles)
 		return;
 	server->on_closed(server->on_closed_data);
+	sb_ticket_keys_free(server->own_ticket_keys);
 	free(server);
 }
 

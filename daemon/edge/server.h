@@ -14,10 +14,12 @@
 #include <uv.h>
 
 struct sb_tls_identity;
+struct sb_ticket_keys;
 
 struct sb_server_config {
-	const char *address;			/* "[::]:8443", "127.0.0.1:0" */
-	const struct sb_tls_identity *identity; /* see tls.h */
+	const char *address;			  /* "[::]:8443", "127.0.0.1:0" */
+	const struct sb_tls_identity *identity;	  /* see tls.h */
+	const struct sb_ticket_keys *ticket_keys; /* see tickets.h; NULL: one of the process' own */
 	const char *origins; /* allowed Origin headers, separated by spaces or commas; "" none */
 	uint32_t handshakes; /* connections between accept and hello's way, at most */
 	uint32_t opening_ms; /* from accept to an open websocket */

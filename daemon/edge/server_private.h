@@ -42,6 +42,7 @@ struct sb_server {
 	uv_loop_t *loop;
 	struct sb_hub *hub;
 	const struct sb_server_config *config;
+	struct sb_ticket_keys *own_ticket_keys; /* where the configuration has none; owned */
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct sb_door *door;
@@ -81,6 +82,9 @@ void sb_tls_setup(SSL_CTX *tls, struct sb_server *server);
 
 /* LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: 0, or -1 when it was refused, in HTTP. */
 int sb_upgrade_confirm(struct lws *wsi);
+/* ---- tickets.c ---- */
+/* Stateless resumption with the keys of `server`, asked for at each ticket. */
+void sb_tickets_setup(SSL_CTX *tls, struct sb_server *server);
 
 /* ---- ws.c: the websocket as a session's carrier ---- */
 

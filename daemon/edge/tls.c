@@ -163,8 +163,7 @@ void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
 	 */
 	(void)SSL_CTX_set_cipher_list(tls, "ECDHE+AESGCM:ECDHE+CHACHA20");
 	(void)SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384");
-	(void)SSL_CTX_set_num_tickets(tls, 1);
-	(void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cert_cb(tls, on_certificate, server);
+	sb_tickets_setup(tls, server);
 }

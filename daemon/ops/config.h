@@ -31,6 +31,8 @@
 	X(tls, certificate, NEEDED, RELOAD, tls_certificate, "", 0, 0,                            \
 	  "PEM file: the certificate and its chain")                                              \
 	X(tls, key, NEEDED, RELOAD, tls_key, "", 0, 0, "PEM file: the certificate's private key") \
+	X(tls, ticket_keys, TEXT, RELOAD, tls_ticket_keys, "", 0, 0,                              \
+	  "file: 80 random bytes for each ticket key, newest first; none: a key of this process") \
 	X(database, url, NEEDED, START, database_url, "", 0, 0,                                   \
 	  "PostgreSQL connection URL; several hosts are tried in turn")                           \
 	X(sessions, window, NUMBER, START, sessions_window, "32", 1, 256,                         \
