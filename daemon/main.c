@@ -29,8 +29,7 @@ static const char help[] =
 	"      --help                   print this, and end\n"
 	"\n"
 	"Every key has an environment variable, as SLOTBELL_DATABASE_URL for [database] url.\n"
-	"SIGTERM says goodbye to every session, saves their acks and ends; a second one ends at "
-	"once.\n"
+	"SIGTERM says goodbye to every session, saves their acks and ends; a second one hurries.\n"
 	"SIGHUP reads the configuration anew; no session notices.\n"
 	"Exit status: 0 done, 1 failed, 2 usage, 3 configuration. See slotbelld(8), "
 	"slotbelld.conf(5).\n";

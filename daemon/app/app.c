@@ -72,7 +72,8 @@ void sb_app_end(struct sb_app *app)
 	if (app->ending)
 		return;
 	app->ending = true;
-	sb_log(SB_LOG_INFO, "ending", "connections=%zu", sb_server_connections(app->server));
+	sb_log(SB_LOG_INFO, "ending", "connections=%zu unsaved=%s",
+	       sb_server_connections(app->server), sb_hub_has_unsaved(app->hub) ? "yes" : "no");
 	sb_server_close(app->server, on_server_closed, app);
 }
 
@@ -91,8 +92,11 @@ static void on_tick(uv_timer_t *timer)
 
 static void on_stop_signal(uv_signal_t *handle, int number)
 {
+	struct sb_app *app = handle->data;
+
 	sb_log(SB_LOG_NOTICE, "told to end", "signal=%d", number);
-	sb_app_drain(handle->data);
+	if (!app->ending)
+		sb_app_drain(app);
 }
 
 static void on_reload_signal(uv_signal_t *handle, int number)

@@ -31,6 +31,7 @@ struct sb_app {
 	uv_signal_t on_term, on_int, on_hup;
 	struct sb_reload reload;
 	uint64_t drain_until_ms; /* 0: not draining */
+	bool hurried;		 /* told to drain a second time */
 	bool ending;
 };
 
@@ -41,7 +42,7 @@ void sb_app_reload(struct sb_app *app);
 
 /* ---- drain.c ---- */
 
-/* The first time: no new clients, and goodbye to those there are. Again: at once. */
+/* The first time: no new clients, and goodbye to those there are. Each time more in a hurry. */
 void sb_app_drain(struct sb_app *app);
 /* Several times a second: ends the app when it is time. */
 void sb_app_drain_tick(struct sb_app *app);

@@ -273,18 +273,11 @@ void sb_hub_tick(struct sb_hub *hub)
 		session->link->ops->cut(session->link);
 	while ((run = sb_deadlines_take(&hub->runs, now)))
 		sb_mailbox_drop_run(owner_of(run, struct sb_mailbox, run_deadline));
+	if (hub->draining)
+		sb_hub_drain_step(hub);
 }
 
 /* ---- the end ---- */
-
-void sb_hub_drain(struct sb_hub *hub)
-{
-	struct sb_session *session, *next;
-
-	hub->draining = true;
-	HASH_ITER(hh, hub->sessions, session, next)
-		sb_session_close(session, SB_REASON_DRAINING);
-}
 
 bool sb_hub_has_unsaved(const struct sb_hub *hub)
 {

@@ -86,8 +86,12 @@ void sb_hub_tick(struct sb_hub *hub);
  */
 uint32_t sb_hub_return_ms(struct sb_hub *hub);
 
-/* No new sessions; goodbye `draining` to all, each with its own time to come back. */
-void sb_hub_drain(struct sb_hub *hub);
+/*
+ * No new sessions. Those there are hear goodbye `draining`, each with its own
+ * time to come back, one after the other over at most `spread_ms`; with 0, or
+ * called again with 0, all of them now.
+ */
+void sb_hub_drain(struct sb_hub *hub, uint32_t spread_ms);
 /* Whether an ack is on its way to the database, or to be: worth a moment before the end. */
 bool sb_hub_has_unsaved(const struct sb_hub *hub);
 

@@ -28,9 +28,18 @@ struct sb_hub {
 			     sb_hub_recheck() */
 	bool database_up;
 	bool draining;
+	struct { /* see drain.c */
+		uint64_t begun_ms;
+		uint32_t spread_ms;
+		uint64_t sessions; /* when it began */
+		uint64_t told;	   /* of them, since */
+	} drain;
 	struct sb_hub_stats stats;
 };
 
 uint64_t sb_hub_now(const struct sb_hub *hub);
+
+/* Says goodbye to those whose turn it is. */
+void sb_hub_drain_step(struct sb_hub *hub);
 
 #endif

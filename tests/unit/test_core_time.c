@@ -161,34 +161,6 @@ static void a_close_that_nobody_takes_becomes_a_cut(void **state)
 	world_free(world);
 }
 
-static void a_drain_says_goodbye_to_all_at_different_times_and_lets_nobody_in(void **state)
-{
-	struct world *world = world_new();
-	struct client ada, grace, late;
-
-	(void)state;
-	client_hello(&ada, world, 1, "");
-	client_hello(&grace, world, 3, "");
-	client_said(&ada);
-	client_said(&grace);
-	world_book(world, 1);
-	client_said(&ada);
-	client_ack(&ada, 1);
-	sb_hub_drain(world->hub);
-	assert_true(sb_hub_has_unsaved(world->hub));
-	assert_string_equal(client_said(&ada), "goodbye draining; close 1012");
-	assert_string_equal(client_said(&grace), "goodbye draining; close 1012");
-	assert_int_not_equal(ada.come_back_ms, grace.come_back_ms);
-	client_connect(&late, world);
-	assert_string_equal(client_said(&late), "goodbye draining; close 1012");
-	assert_false(sb_hub_has_unsaved(world->hub));
-	assert_int_equal(world->devices[1].acked, 1);
-	client_drop(&ada);
-	client_drop(&grace);
-	client_drop(&late);
-	world_free(world);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,7 +172,6 @@ int main(void)
 		cmocka_unit_test(events_that_nobody_acks_end_the_session_as_stalled),
 		cmocka_unit_test(an_ack_in_time_keeps_the_session),
 		cmocka_unit_test(a_close_that_nobody_takes_becomes_a_cut),
-		cmocka_unit_test(a_drain_says_goodbye_to_all_at_different_times_and_lets_nobody_in),
 	};
 
 	return cmocka_run_group_tests_name("core: time", tests, NULL, NULL);
