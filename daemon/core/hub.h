@@ -11,6 +11,7 @@
 #define SB_CORE_HUB_H
 
 #include "daemon/base/clock.h"
+#include "daemon/base/histogram.h"
 #include "daemon/core/session.h"
 #include "daemon/core/store.h"
 #include <stdbool.h>
@@ -98,13 +99,16 @@ bool sb_hub_has_unsaved(const struct sb_hub *hub);
 /* ---- what it has seen, for status and metrics ---- */
 
 struct sb_hub_stats {
-	size_t sessions;	 /* now, in any state */
-	size_t unauthenticated;	 /* now, before welcome */
-	size_t mailboxes;	 /* now, with sessions */
-	uint64_t sessions_total; /* since the start, as all below */
+	size_t sessions;		       /* now, in any state */
+	size_t states[SB_SESSION_STATE_COUNT]; /* now, by state */
+	size_t unauthenticated;		       /* now, before welcome */
+	size_t mailboxes;		       /* now, with sessions */
+	uint64_t sessions_total;	       /* since the start, as all below */
 	uint64_t events_sent[SB_TRANSPORT_COUNT];
 	uint64_t acks_saved;
 	uint64_t closes[SB_REASON_COUNT];
+	struct sb_histogram commit_to_sent;  /* of live sessions */
+	struct sb_histogram commit_to_acked; /* of the same, one event per session at a time */
 };
 
 void sb_hub_get_stats(const struct sb_hub *hub, struct sb_hub_stats *ret_stats);

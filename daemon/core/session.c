@@ -39,6 +39,7 @@ struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link)
 		return NULL;
 	}
 	hub->stats.sessions++;
+	hub->stats.states[SB_SESSION_GREETING]++;
 	hub->stats.unauthenticated++;
 	hub->stats.sessions_total++;
 	if (hub->draining)
@@ -72,6 +73,7 @@ void sb_session_gone(struct sb_session *session)
 	hub = session->hub;
 	hub->stats.closes[session->reason]++;
 	hub->stats.sessions--;
+	hub->stats.states[session->state]--;
 	if (!session->device_id)
 		hub->stats.unauthenticated--;
 	sb_session_name(session, name);
@@ -113,7 +115,7 @@ void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 		sb_frame_unref(last_words);
 		return;
 	}
-	session->state = SB_SESSION_LEAVING;
+	sb_session_enter(session, SB_SESSION_LEAVING);
 	session->reason = (uint8_t)reason;
 	sb_frame_unref(session->first);
 	session->first = last_words;
@@ -171,6 +173,7 @@ void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_rea
 	session->reset_reason = (uint8_t)reason;
 	session->owes_reset = true;
 	session->reset_open = true;
+	session->followed_seq = 0;
 	session->progress_ms = sb_hub_now(session->hub);
 	sb_mailbox_taken(session->mailbox, session);
 }
@@ -221,7 +224,7 @@ static enum sb_pull control(struct sb_session *session, enum sb_server_type type
 	}
 	/* No memory for a line of text: this session ends, the process goes on. */
 	sb_session_leave(session, SB_REASON_BUSY, NULL);
-	session->state = SB_SESSION_CLOSED;
+	sb_session_enter(session, SB_SESSION_CLOSED);
 	return SB_PULL_CLOSE;
 }
 
@@ -276,7 +279,7 @@ static struct sb_frame *next_event(struct sb_session *session)
 		session->progress_ms = sb_hub_now(session->hub);
 	session->sent = event->seq;
 	session->gave = session->role == SB_ROLE_POLL;
-	session->hub->stats.events_sent[session->link->ops->transport]++;
+	sb_session_measure_sent(session, event->frame);
 	frame = sb_frame_ref(event->frame);
 	if (!sb_mailbox_next(mailbox, session->sent)) {
 		sb_mailbox_taken(mailbox, session);
@@ -316,7 +319,7 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 		return SB_PULL_FRAME;
 	}
 	if (session->state == SB_SESSION_LEAVING) {
-		session->state = SB_SESSION_CLOSED;
+		sb_session_enter(session, SB_SESSION_CLOSED);
 		return SB_PULL_CLOSE;
 	}
 	if (session->owes_ping) {
@@ -342,13 +345,13 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 		return SB_PULL_FRAME;
 	if (session->state == SB_SESSION_CATCHING_UP && session->settled &&
 	    session->sent >= session->mailbox->numbering.head && sb_session_takes_events(session)) {
-		session->state = SB_SESSION_LIVE;
+		sb_session_enter(session, SB_SESSION_LIVE);
 		return control_at(session, SB_SERVER_LIVE, sb_live_encode, session->sent,
 				  ret_frame);
 	}
 	if (is_through(session)) {
 		sb_session_leave(session, SB_REASON_BYE, NULL);
-		session->state = SB_SESSION_CLOSED;
+		sb_session_enter(session, SB_SESSION_CLOSED);
 		return SB_PULL_CLOSE;
 	}
 	return SB_PULL_NONE;

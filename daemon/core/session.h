@@ -24,6 +24,22 @@
 struct sb_hub;
 struct sb_session;
 
+/*   name	     word             what it is waiting for */
+#define SB_SESSION_STATES(X)                                                                  \
+	X(GREETING, "greeting")		    /* no hello yet */                                \
+	X(AUTHENTICATING, "authenticating") /* the database was asked who this is */          \
+	X(CATCHING_UP, "catching-up")	    /* welcome; events up to head are on their way */ \
+	X(LIVE, "live")			    /* events come as they are booked */              \
+	X(LEAVING, "leaving")		    /* last words and the close wait to be pulled */  \
+	X(CLOSED, "closed")		    /* the close was pulled; the connection will go */
+
+enum sb_session_state {
+#define SB_SESSION_STATE_ENUM(name, word) SB_SESSION_##name,
+	SB_SESSION_STATES(SB_SESSION_STATE_ENUM)
+#undef SB_SESSION_STATE_ENUM
+		SB_SESSION_STATE_COUNT
+};
+
 /*
  * A connection was accepted: it has the hub's hello time to say hello.
  * Borrows `link` until sb_session_gone(). NULL when out of memory. When the

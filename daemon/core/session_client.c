@@ -102,7 +102,7 @@ static void ask_who(struct sb_session *session)
 		return;
 	}
 	session->greeting->unheard = hub->unheard;
-	session->state = SB_SESSION_AUTHENTICATING;
+	sb_session_enter(session, SB_SESSION_AUTHENTICATING);
 	sb_deadline_start(&session->deadline, &hub->waits, sb_hub_now(hub));
 }
 

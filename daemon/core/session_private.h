@@ -8,16 +8,6 @@
 #include "protocol/message.h"
 #include <uthash.h>
 
-enum sb_session_state {
-	SB_SESSION_GREETING,	   /* no hello yet */
-	SB_SESSION_AUTHENTICATING, /* the database was asked who this is */
-	SB_SESSION_CATCHING_UP,	   /* welcome; events up to head are on their way */
-	SB_SESSION_LIVE,	   /* events come as they are booked */
-	SB_SESSION_LEAVING,	   /* last words and the close wait to be pulled */
-	SB_SESSION_CLOSED,	   /* the close was pulled; the connection will go */
-	SB_SESSION_STATES
-};
-
 /* What is known before the database has answered; freed then. */
 struct sb_greeting {
 	int64_t device_id; /* 0: no token yet */
@@ -52,6 +42,8 @@ struct sb_session {
 	int64_t saving;	       /* what the ack in flight says */
 	int64_t saved;	       /* what the database has */
 	uint64_t progress_ms;  /* when events were first unacked, or last acked */
+	int64_t followed_seq;  /* measured until its ack is saved; 0: none */
+	int64_t followed_us;   /* when that one was published */
 
 	uint32_t return_ms; /* what its goodbye said */
 	uint16_t failure_count;
@@ -118,6 +110,15 @@ void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 /* How its device stands, and the daemon: the last words of an ASK. `answer` NULL: the daemon only.
  */
 void sb_session_tell(struct sb_session *session, const struct sb_authenticated *answer);
+
+/* ---- measure.c ---- */
+
+/* The only way to another state. */
+void sb_session_enter(struct sb_session *session, enum sb_session_state state);
+/* This event goes out; session->sent is its seq. */
+void sb_session_measure_sent(struct sb_session *session, const struct sb_frame *frame);
+/* session->saved has grown. */
+void sb_session_measure_saved(struct sb_session *session);
 
 /* ---- answers of the store, from hub.c ---- */
 void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer);

@@ -206,7 +206,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	session->sent = start.acked;
 	if (wants_welcome(session))
 		session->first = welcome(session, answer);
-	session->state = SB_SESSION_CATCHING_UP;
+	sb_session_enter(session, SB_SESSION_CATCHING_UP);
 	session->progress_ms = sb_hub_now(hub);
 	was_unheard = session->greeting->unheard != hub->unheard;
 	free(session->greeting);
@@ -247,6 +247,7 @@ void sb_session_confirm(struct sb_session *session, int64_t seq)
 	if (seq <= session->saved || seq > session->sent)
 		return;
 	session->saved = seq;
+	sb_session_measure_saved(session);
 	if (seq > session->acked) {
 		session->acked = seq;
 		session->progress_ms = sb_hub_now(session->hub);
@@ -283,6 +284,7 @@ void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved 
 	/* Not beyond what was sent: a reset may have gone back meanwhile. */
 	if (session->saving > session->saved && session->saving <= session->sent)
 		session->saved = session->saving;
+	sb_session_measure_saved(session);
 	session->hub->stats.acks_saved++;
 	session->owes_acked = true;
 	if (session->role == SB_ROLE_ACK)

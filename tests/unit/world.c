@@ -119,7 +119,9 @@ static void fetch(struct world *world, struct question *question)
 	for (size_t i = 0; i < mailbox->count && answer->count < WORLD_FETCH_MAX; i++) {
 		if (mailbox->seqs[i] > answer->after && mailbox->seqs[i] > mailbox->numbering.floor)
 			question->events[answer->count++] =
-				(struct sb_event){.seq = mailbox->seqs[i], .uid = "uid"};
+				(struct sb_event){.seq = mailbox->seqs[i],
+						  .published_at_us = mailbox->published_us[i],
+						  .uid = "uid"};
 	}
 }
 
@@ -203,6 +205,7 @@ void world_book(struct world *world, int64_t id)
 	struct world_mailbox *mailbox = &world->mailboxes[id];
 
 	assert_true(mailbox->count < WORLD_EVENTS);
+	mailbox->published_us[mailbox->count] = world->clock.wall_us(&world->clock);
 	mailbox->seqs[mailbox->count++] = ++mailbox->numbering.head;
 	if (!world->deaf)
 		sb_hub_look(world->hub, id);

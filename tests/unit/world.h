@@ -23,6 +23,7 @@
 struct world_mailbox {
 	struct sb_numbering numbering;
 	int64_t seqs[WORLD_EVENTS];
+	int64_t published_us[WORLD_EVENTS];
 	size_t count;
 };
 
