@@ -325,7 +325,7 @@ static void how_the_daemon_stands_is_told_from_memory(void **state)
 	sb_hub_standing(world->hub, &standing);
 	assert_int_equal(standing.state, SB_STANDING_BUSY);
 	assert_true(standing.retry_after_ms > 0);
-	sb_hub_drain(world->hub);
+	sb_hub_drain(world->hub, 0);
 	sb_hub_standing(world->hub, &standing);
 	assert_int_equal(standing.state, SB_STANDING_DRAINING);
 	assert_false(standing.has_device);
