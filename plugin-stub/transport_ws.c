@@ -179,6 +179,27 @@ static void ws_send(struct sb_transport *transport, const char *bytes, size_t le
 		lws_callback_on_writable(ws->wsi);
 }
 
+/*
+ * The close frame (RFC 6455 section 5.5.1, masked as a client's must be) is
+ * written here and the peer's answer awaited. lws_close_reason() and -1 would
+ * be the library's way, but its debug builds (Debian's 4.1 is one) close a
+ * connection twice on libuv, and the second time throws the frame away.
+ */
+static int send_close(struct ws *ws)
+{
+	unsigned char bytes[LWS_PRE + 8];
+	unsigned char *frame = bytes + LWS_PRE, *mask = frame + 2;
+
+	if (lws_get_random(ws->context, mask, 4) != 4)
+		return -1;
+	frame[0] = 0x88; /* final, close */
+	frame[1] = 0x82; /* masked, two bytes */
+	frame[6] = (unsigned char)(ws->close_code >> 8) ^ mask[0];
+	frame[7] = (unsigned char)ws->close_code ^ mask[1];
+	ws->close_sent = true;
+	return lws_write(ws->wsi, frame, 8, LWS_WRITE_RAW) < 0 ? -1 : 0;
+}
+
 /* One message for each time the socket can be written; the close after the last. Not 0: close. */
 static int on_writable(struct ws *ws)
 {
@@ -194,11 +215,7 @@ static int on_writable(struct ws *ws)
 			lws_callback_on_writable(ws->wsi);
 		return 0;
 	}
-	if (ws->state != WS_CLOSING || ws->close_sent)
-		return 0;
-	ws->close_sent = true;
-	lws_close_reason(ws->wsi, (enum lws_close_status)ws->close_code, NULL, 0);
-	return -1;
+	return ws->state == WS_CLOSING && !ws->close_sent ? send_close(ws) : 0;
 }
 
 static int on_append_header(struct ws *ws, unsigned char **p, size_t len)
@@ -236,13 +253,17 @@ static void on_receive(struct ws *ws, const char *bytes, size_t len)
 	}
 }
 
-static void on_peer_close(struct ws *ws, const unsigned char *payload, size_t len)
+/* Not 0: the connection may go; else libwebsockets answers the close first. */
+static int on_peer_close(struct ws *ws, const unsigned char *payload, size_t len)
 {
 	int code = len >= 2 ? payload[0] << 8 | payload[1] : 1005; /* RFC 6455 section 7.1.5 */
 
+	if (ws->close_sent)
+		return -1; /* the answer to ours */
 	if (len > 2)
 		set_words(ws, (const char *)payload + 2, len - 2);
 	set_end(ws, code, "");
+	return 0;
 }
 
 /* The TLS library knows best why; libwebsockets passes on "connect SSL err". */
@@ -305,8 +326,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
 		return on_writable(ws);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-		on_peer_close(ws, in, len);
-		return 0;
+		return on_peer_close(ws, in, len);
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
 		on_connection_error(ws, wsi, in, in ? len : 0);
 		connection_is_gone(ws);
