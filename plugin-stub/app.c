@@ -27,7 +27,7 @@ struct app {
 	uv_prepare_t turn;   /* the end of each turn, before the loop sleeps */
 	uv_timer_t deadline; /* the client's next one */
 	uv_timer_t clock_look;
-	uv_signal_t sigterm, sigint;
+	uv_signal_t sigterm, sigint, sigusr1;
 	struct sb_jump jump;
 	struct sb_report report;
 	struct sb_calendar *calendar;
@@ -58,11 +58,11 @@ static void world_connect(void *world)
 	app->transport->ops->connect(app->transport);
 }
 
-static void world_send(void *world, const char *bytes, size_t len)
+static void world_send(void *world, const struct sb_client_message *message)
 {
 	struct app *app = world;
 
-	app->transport->ops->send(app->transport, bytes, len);
+	app->transport->ops->send(app->transport, message);
 }
 
 static void world_close(void *world, int code)
@@ -187,6 +187,14 @@ static void on_signal(uv_signal_t *handle, int number)
 	sb_client_stop(&app->client, now_ms());
 }
 
+static void on_nudge(uv_signal_t *handle, int number)
+{
+	struct app *app = handle->data;
+
+	(void)number;
+	sb_client_nudge(&app->client, now_ms());
+}
+
 static void on_clock_look(uv_timer_t *timer)
 {
 	struct app *app = timer->data;
@@ -198,35 +206,48 @@ static void on_clock_look(uv_timer_t *timer)
 
 /* ---- beginning and end ---- */
 
-static enum sb_exit complain(const char *what, const char *name, const char *why)
+static enum sb_exit complain(enum sb_exit result, const char *what, const char *name,
+			     const char *why)
 {
 	fprintf(stderr, "slotbell-plugin: %s %s: %s\n", what, name, why);
-	return SB_EXIT_FAILED;
+	return result;
 }
 
-static const char *lock_words(int err)
+static enum sb_exit complain_of_path(int err, const char *what, const char *path)
 {
-	return err == -EWOULDBLOCK ? "another slotbell-plugin is using it" : strerror(-err);
+	if (err == -EWOULDBLOCK)
+		return complain(SB_EXIT_FAILED, what, path, "another slotbell-plugin is using it");
+	return complain(SB_EXIT_CONFIGURATION, what, path, strerror(-err));
+}
+
+/* The device that the token is for; 0: not such a token, which is for the server to say. */
+static int64_t device_of(const char *text)
+{
+	struct sb_token token = {.device_id = 0};
+	int64_t device_id = sb_token_parse(text, strlen(text), &token) == 0 ? token.device_id : 0;
+
+	sb_token_wipe(&token);
+	return device_id;
 }
 
 static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progress)
 {
+	static const char *const words[] = {
+		[SB_STATE_MISSING] = "is not there yet",
+		[SB_STATE_CORRUPT] = "is damaged",
+		[SB_STATE_FOREIGN] = "is of another device",
+	};
 	const char *path = app->options->state;
 	enum sb_state_found found;
 	int err = sb_state_load(app->state, ret_progress, &found);
 
 	if (err)
-		return complain("cannot read the state file", path, strerror(-err));
-	if (found == SB_STATE_MISSING)
+		return complain_of_path(err, "cannot read the state file", path);
+	if (found != SB_STATE_READ)
 		fprintf(stderr,
-			"slotbell-plugin: no state file %s yet; starting from the server's "
+			"slotbell-plugin: the state file %s %s; starting from the server's "
 			"cursor\n",
-			path);
-	else if (found == SB_STATE_CORRUPT)
-		fprintf(stderr,
-			"slotbell-plugin: the state file %s is damaged; starting from the server's "
-			"cursor\n",
-			path);
+			path, words[found]);
 	return SB_EXIT_DONE;
 }
 
@@ -244,12 +265,14 @@ static enum sb_exit start_transport(struct app *app)
 	int err = sb_transport_ws_new(&app->loop, &transport, &handler, &app->transport);
 
 	if (err == -ENOENT)
-		return complain("--ca", options->ca,
+		return complain(SB_EXIT_CONFIGURATION, "--ca", options->ca,
 				"there are no certificates (PEM) to be read in it");
 	if (err == -ENOSYS)
-		return complain("cannot start", "libwebsockets",
+		return complain(SB_EXIT_FAILED, "cannot start", "libwebsockets",
 				"is its libuv plug-in there (package libwebsockets-evlib-uv)?");
-	return err ? complain("cannot start", "the connection", strerror(-err)) : SB_EXIT_DONE;
+	if (err)
+		return complain(SB_EXIT_FAILED, "cannot start", "the connection", strerror(-err));
+	return SB_EXIT_DONE;
 }
 
 static enum sb_exit open_all(struct app *app)
@@ -260,11 +283,10 @@ static enum sb_exit open_all(struct app *app)
 	int err = sb_calendar_open(options->calendar, &app->calendar);
 
 	if (err)
-		return complain("cannot open the calendar folder", options->calendar,
-				lock_words(err));
-	err = sb_state_open(options->state, &app->state);
+		return complain_of_path(err, "cannot open the calendar folder", options->calendar);
+	err = sb_state_open(options->state, device_of(options->token), &app->state);
 	if (err)
-		return complain("cannot open the state file", options->state, lock_words(err));
+		return complain_of_path(err, "cannot open the state file", options->state);
 	result = load_progress(app, &progress);
 	if (result == SB_EXIT_DONE)
 		result = start_transport(app);
@@ -282,11 +304,14 @@ static void start_handles(struct app *app)
 	uv_timer_init(&app->loop, &app->clock_look);
 	uv_signal_init(&app->loop, &app->sigterm);
 	uv_signal_init(&app->loop, &app->sigint);
-	app->turn.data = app->clock_look.data = app->sigterm.data = app->sigint.data = app;
+	uv_signal_init(&app->loop, &app->sigusr1);
+	app->turn.data = app->clock_look.data = app;
+	app->sigterm.data = app->sigint.data = app->sigusr1.data = app;
 	uv_prepare_start(&app->turn, on_turn);
 	uv_timer_start(&app->clock_look, on_clock_look, 0, LOOK_MS);
 	uv_signal_start(&app->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&app->sigint, on_signal, SIGINT);
+	uv_signal_start(&app->sigusr1, on_nudge, SIGUSR1);
 }
 
 static void close_handles(struct app *app)
@@ -296,6 +321,7 @@ static void close_handles(struct app *app)
 	uv_close((uv_handle_t *)&app->clock_look, NULL);
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
+	uv_close((uv_handle_t *)&app->sigusr1, NULL);
 }
 
 static enum sb_exit run(struct app *app)
@@ -324,11 +350,11 @@ enum sb_exit sb_app_run(struct sb_options *options)
 	int err;
 
 	if (!app)
-		return complain("cannot start", "the loop", strerror(ENOMEM));
+		return complain(SB_EXIT_FAILED, "cannot start", "the loop", strerror(ENOMEM));
 	err = uv_loop_init(&app->loop);
 	if (err) {
 		free(app);
-		return complain("cannot start", "the loop", uv_strerror(err));
+		return complain(SB_EXIT_FAILED, "cannot start", "the loop", uv_strerror(err));
 	}
 	app->options = options;
 	app->report = (struct sb_report){

@@ -98,6 +98,10 @@ static int write_newer(struct sb_calendar *calendar, const struct sb_server_mess
 		return err;
 	err = sb_file_replace(calendar->dirfd, TEMPORARY, name, text, strlen(text));
 	free(text);
+	if (err == -EISDIR) {
+		*ret_written = SB_IN_THE_WAY;
+		return 0;
+	}
 	if (err)
 		return err;
 	calendar->dirty = true;

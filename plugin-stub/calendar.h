@@ -23,9 +23,11 @@ struct sb_calendar; /* an open, locked folder */
 int sb_calendar_open(const char *path, struct sb_calendar **ret_calendar);
 
 enum sb_written {
-	SB_WRITTEN,	/* the file is there, safe after sb_calendar_sync() */
-	SB_REPEAT,	/* this version or a newer one was there already */
-	SB_UNSUPPORTED, /* cannot be an appointment here: to be reported as a failure */
+	SB_WRITTEN, /* the file is there, safe after sb_calendar_sync() */
+	SB_REPEAT,  /* this version or a newer one was there already */
+	/* To be reported as failures: no other event is to wait for these. */
+	SB_UNSUPPORTED, /* cannot be an appointment here */
+	SB_IN_THE_WAY,	/* something that is no file has the appointment's name */
 };
 
 /*

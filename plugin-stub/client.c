@@ -1,6 +1,7 @@
 /*
- * The client's connections: when one is made, how it ends, when the next one
- * comes. Messages are client_session.c's, disk and acks client_settle.c's.
+ * The client's connections: their beginning, their turns, and what the user
+ * and the clock want of them. Messages are client_session.c's, disk and acks
+ * client_settle.c's, and what comes after a connection client_end.c's.
  */
 #include "plugin-stub/client_private.h"
 
@@ -70,7 +71,7 @@ void sb_client_drop(struct sb_client *client)
 	client->ops->drop(client->world);
 }
 
-static void end(struct sb_client *client, int exit_code)
+void sb_client_end(struct sb_client *client, int exit_code)
 {
 	client->state = SB_CLIENT_ENDED;
 	client->deadline_ms = 0;
@@ -81,14 +82,14 @@ static void end(struct sb_client *client, int exit_code)
 
 /* ---- beginnings ---- */
 
-static void connect_now(struct sb_client *client, uint64_t now_ms)
+void sb_client_connect(struct sb_client *client, uint64_t now_ms)
 {
 	client->state = SB_CLIENT_CONNECTING;
 	client->deadline_ms = now_ms + SB_CLIENT_WELCOME_MS;
 	client->live = false;
 	client->ack_due = false;
 	client->ack_open = false;
-	client->has_seen = false;
+	client->epoch_open = false;
 	client->has_hint = false;
 	client->goodbye_code = 0;
 	client->heartbeat_ms = 0;
@@ -103,20 +104,7 @@ static void connect_now(struct sb_client *client, uint64_t now_ms)
 
 void sb_client_start(struct sb_client *client, uint64_t now_ms)
 {
-	connect_now(client, now_ms);
-}
-
-static void send_message(struct sb_client *client, const struct sb_client_message *message)
-{
-	struct sb_text text;
-
-	sb_text_init(&text);
-	sb_client_message_encode(&text, message);
-	if (sb_text_failed(&text))
-		sb_client_drop(client);
-	else
-		client->ops->send(client->world, text.data, text.len);
-	sb_text_fini(&text);
+	sb_client_connect(client, now_ms);
 }
 
 void sb_client_on_open(struct sb_client *client, uint64_t now_ms)
@@ -135,7 +123,7 @@ void sb_client_on_open(struct sb_client *client, uint64_t now_ms)
 	snprintf(hello->token, sizeof(hello->token), "%s", client->token);
 	snprintf(hello->client_name, sizeof(hello->client_name), "slotbell-plugin");
 	snprintf(hello->client_version, sizeof(hello->client_version), "%s", SB_VERSION);
-	send_message(client, &message);
+	client->ops->send(client->world, &message);
 	explicit_bzero(hello->token, sizeof(hello->token));
 }
 
@@ -147,7 +135,7 @@ static bool is_all_said(const struct sb_client *client)
 	return client->pending_count == 0 && !client->ack_due && !client->ack_open;
 }
 
-static void look_whether_done(struct sb_client *client, uint64_t now_ms)
+void sb_client_look_whether_done(struct sb_client *client, uint64_t now_ms)
 {
 	if (client->mode != SB_MODE_ONCE || client->done || !client->live || !is_all_said(client) ||
 	    client->progress.failed_count > 0)
@@ -169,6 +157,12 @@ static uint64_t silence_deadline(const struct sb_client *client)
 	return pong < silence ? pong : silence;
 }
 
+static void send_ping(struct sb_client *client, uint64_t now_ms)
+{
+	client->pinged_ms = now_ms;
+	client->ops->send(client->world, &(struct sb_client_message){.type = SB_CLIENT_PING});
+}
+
 /*
  * libwebsockets answers the server's own pings without telling us, so silence
  * does not mean much until we have asked.
@@ -180,14 +174,33 @@ static void look_whether_silent(struct sb_client *client, uint64_t now_ms)
 	if (due == 0 || now_ms < due)
 		return;
 	if (client->pinged_ms == 0) {
-		client->pinged_ms = now_ms;
-		send_message(client, &(struct sb_client_message){.type = SB_CLIENT_PING});
+		send_ping(client, now_ms);
 	} else {
 		sb_client_trouble(
 			client, "The server has been silent for %llu s; letting the connection go",
 			(unsigned long long)(now_ms - client->heard_ms) / 1000);
 		sb_client_drop(client);
 	}
+}
+
+/* Mode once has a life of its own to get on with: a server that answers pings and nothing else is
+ * left, and tried again. */
+static uint64_t stillness_deadline(const struct sb_client *client)
+{
+	if (client->state != SB_CLIENT_IN_SESSION || client->mode != SB_MODE_ONCE || client->done)
+		return 0;
+	return client->moved_ms + SB_CLIENT_ONCE_STILL_MS;
+}
+
+static void look_whether_still(struct sb_client *client, uint64_t now_ms)
+{
+	uint64_t due = stillness_deadline(client);
+
+	if (due == 0 || now_ms < due)
+		return;
+	sb_client_trouble(client, "Nothing came of the session for %d s; letting it go",
+			  SB_CLIENT_ONCE_STILL_MS / 1000);
+	sb_client_drop(client);
 }
 
 static void session_turn(struct sb_client *client, uint64_t now_ms)
@@ -197,14 +210,14 @@ static void session_turn(struct sb_client *client, uint64_t now_ms)
 	sb_client_settle(client);
 	if (client->ack_due && client->state == SB_CLIENT_IN_SESSION)
 		sb_client_ack(client);
-	look_whether_done(client, now_ms);
+	sb_client_look_whether_done(client, now_ms);
 	late = client->deadline_ms != 0 && now_ms >= client->deadline_ms;
 	if (client->stopping && (late || is_all_said(client)))
 		sb_client_close(client, sb_reason_close_code(SB_REASON_GOING_AWAY));
 	else if (client->done && late)
 		sb_client_close(client, sb_reason_close_code(SB_REASON_BYE));
-	else
-		look_whether_silent(client, now_ms);
+	look_whether_silent(client, now_ms);
+	look_whether_still(client, now_ms);
 }
 
 void sb_client_turn(struct sb_client *client, uint64_t now_ms)
@@ -227,134 +240,28 @@ void sb_client_turn(struct sb_client *client, uint64_t now_ms)
 		break;
 	case SB_CLIENT_WAITING:
 		if (now_ms >= client->deadline_ms)
-			connect_now(client, now_ms);
+			sb_client_connect(client, now_ms);
 		break;
 	case SB_CLIENT_IDLE:
+	case SB_CLIENT_REPLACED:
 	case SB_CLIENT_ENDED:
 		break;
 	}
 }
 
+/* Of two deadlines, 0 being none. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return a < b ? a : b;
+}
+
 uint64_t sb_client_deadline(const struct sb_client *client)
 {
-	uint64_t silence = silence_deadline(client);
+	uint64_t due = sooner(silence_deadline(client), stillness_deadline(client));
 
-	if (client->deadline_ms == 0 || (silence != 0 && silence < client->deadline_ms))
-		return silence;
-	return client->deadline_ms;
-}
-
-/* ---- after the end of a connection ---- */
-
-/*
- * libwebsockets (4.1 at least) tells us 1002 in place of every code from 1012
- * to 2999. What it was, goodbye has said before, or the close's own word.
- */
-static int true_code(const struct sb_client *client, const struct sb_gone *gone)
-{
-	if (gone->code != 1002)
-		return gone->code;
-	if (client->goodbye_code != 0)
-		return client->goodbye_code;
-	for (int i = 0; i < SB_REASON_COUNT; i++) {
-		if (!strcmp(gone->words, sb_reason_word((enum sb_reason)i)))
-			return sb_reason_close_code((enum sb_reason)i);
-	}
-	return gone->code;
-}
-
-/* Words for what only a person can mend; NULL when coming back is right. */
-static const char *final_words(int code)
-{
-	switch (code) {
-	case 4401:
-		return "The server does not take this token. Enrol the device anew, or check "
-		       "--token-file.";
-	case 4403:
-		return "This device was revoked, or its token has expired. Ask the administrator "
-		       "for a new one.";
-	case 4409:
-		return "Another session of this device took over. Start again here if this is the "
-		       "one to use.";
-	default:
-		return NULL;
-	}
-}
-
-static bool is_our_bug(int code)
-{
-	return code == 4400 || code == 1009;
-}
-
-/* Whether there is any sense in another try; says why not. */
-static bool may_come_back(struct sb_client *client, int code)
-{
-	const char *words = final_words(code);
-
-	if (words) {
-		sb_client_trouble(client, "%s", words);
-		return false;
-	}
-	if (client->disk_trouble && ++client->disk_failures >= SB_CLIENT_DISK_TRIES) {
-		sb_client_trouble(client, "The disk has refused %d times in a row; giving up",
-				  client->disk_failures);
-		return false;
-	}
-	if (is_our_bug(code))
-		sb_client_trouble(client,
-				  "Server and plug-in do not understand each other (close %d): "
-				  "this is a bug, please report it",
-				  code);
-	if (client->mode != SB_MODE_ONCE)
-		return true;
-	if (is_our_bug(code))
-		return false;
-	if (++client->tries >= SB_CLIENT_ONCE_TRIES) {
-		sb_client_trouble(client, "Not caught up after %d connections; giving up",
-				  client->tries);
-		return false;
-	}
-	return true;
-}
-
-static uint32_t wait_for(struct sb_client *client, const struct sb_gone *gone, int code)
-{
-	uint32_t backoff_ms = sb_backoff_next(&client->backoff, client->ops->random(client->world));
-	uint32_t hint_ms;
-
-	if (client->hurry)
-		return 0;
-	if (is_our_bug(code))
-		return client->backoff.max_ms;
-	if (!client->has_hint && !gone->has_hint)
-		return backoff_ms;
-	hint_ms = client->has_hint ? client->hint_ms : gone->hint_ms;
-	return hint_ms < SB_CLIENT_HINT_MAX_MS ? hint_ms : SB_CLIENT_HINT_MAX_MS;
-}
-
-void sb_client_on_gone(struct sb_client *client, const struct sb_gone *gone, uint64_t now_ms)
-{
-	struct sb_news waiting = {.kind = SB_NEWS_WAITING};
-	int code = true_code(client, gone);
-
-	if (client->state == SB_CLIENT_ENDED || client->state == SB_CLIENT_WAITING)
-		return;
-	/* Not acked any more, but hello's cursor will be. */
-	sb_client_settle(client);
-	if (client->state == SB_CLIENT_IN_SESSION)
-		look_whether_done(client, now_ms);
-	sb_client_tell(client, &(struct sb_news){
-				       .kind = SB_NEWS_CLOSED, .code = code, .words = gone->words});
-	if (client->stopping || client->done) {
-		end(client, 0);
-	} else if (!may_come_back(client, code)) {
-		end(client, 1);
-	} else {
-		waiting.wait_ms = wait_for(client, gone, code);
-		client->state = SB_CLIENT_WAITING;
-		client->deadline_ms = now_ms + waiting.wait_ms;
-		sb_client_tell(client, &waiting);
-	}
+	return sooner(client->deadline_ms, due);
 }
 
 /* ---- from outside ---- */
@@ -367,7 +274,8 @@ void sb_client_stop(struct sb_client *client, uint64_t now_ms)
 	switch (client->state) {
 	case SB_CLIENT_IDLE:
 	case SB_CLIENT_WAITING:
-		end(client, 0);
+	case SB_CLIENT_REPLACED:
+		sb_client_end(client, 0);
 		break;
 	case SB_CLIENT_CONNECTING:
 		sb_client_drop(client);
@@ -387,12 +295,34 @@ void sb_client_stop(struct sb_client *client, uint64_t now_ms)
 
 void sb_client_on_jump(struct sb_client *client, uint64_t now_ms)
 {
-	if (client->stopping)
+	if (client->stopping || client->state == SB_CLIENT_REPLACED)
 		return;
+	sb_backoff_reset(&client->backoff);
 	if (client->state == SB_CLIENT_WAITING) {
 		client->deadline_ms = now_ms;
 		return;
 	}
 	client->hurry = true;
 	sb_client_drop(client);
+}
+
+void sb_client_nudge(struct sb_client *client, uint64_t now_ms)
+{
+	switch (client->state) {
+	case SB_CLIENT_WAITING:
+	case SB_CLIENT_REPLACED:
+		sb_backoff_reset(&client->backoff);
+		sb_client_connect(client, now_ms);
+		break;
+	case SB_CLIENT_IN_SESSION:
+		if (client->heartbeat_ms != 0 && client->pinged_ms == 0)
+			send_ping(client, now_ms);
+		break;
+	case SB_CLIENT_IDLE:
+	case SB_CLIENT_CONNECTING:
+	case SB_CLIENT_GREETING:
+	case SB_CLIENT_CLOSING:
+	case SB_CLIENT_ENDED:
+		break;
+	}
 }

@@ -25,14 +25,21 @@
 /* Bookings that share one flush of the calendar's folder. */
 #define SB_CLIENT_BATCH_MAX 64
 
+/* A new epoch's first number is further ahead than this of all that were given before
+ * (docs/protocol.md, Guarantees). */
+#define SB_CLIENT_EPOCH_JUMP 1000000
+
 /* How long for, in milliseconds. */
-#define SB_CLIENT_WELCOME_MS  20000   /* from the first packet to welcome */
-#define SB_CLIENT_PONG_MS     10000   /* from our ping to any word */
-#define SB_CLIENT_LEAVE_MS    2000    /* for the last acked when told to stop */
-#define SB_CLIENT_LINGER_MS   2000    /* mode once: for the server's close */
-#define SB_CLIENT_HINT_MAX_MS 3600000 /* the longest wait that a server may ask for */
-#define SB_CLIENT_ONCE_TRIES  5	      /* mode once: connections in a row that came to nothing */
-#define SB_CLIENT_DISK_TRIES  3	      /* connections in a row that the disk ended */
+#define SB_CLIENT_WELCOME_MS	20000	/* from the first packet to welcome */
+#define SB_CLIENT_PONG_MS	10000	/* from our ping to any word */
+#define SB_CLIENT_LEAVE_MS	2000	/* for the last acked when told to stop */
+#define SB_CLIENT_LINGER_MS	2000	/* mode once: for the server's close */
+#define SB_CLIENT_HINT_MAX_MS	3600000 /* the longest wait that a server may ask for */
+#define SB_CLIENT_ONCE_STILL_MS 30000	/* mode once: without anything that brings us on */
+
+/* Mode once gives up after so many connections in a row. Mode live never does. */
+#define SB_CLIENT_ONCE_TRIES 5 /* that came to nothing */
+#define SB_CLIENT_DISK_TRIES 3 /* that the disk ended */
 
 enum sb_news_kind {
 	SB_NEWS_CONNECTING,
@@ -59,7 +66,8 @@ struct sb_news {
 	enum sb_failure_reason failure; /* failed */
 	int code;			/* closed */
 	const char *words;		/* closed, failed, trouble */
-	uint32_t wait_ms;		/* waiting */
+	bool for_user;			/* waiting: until sb_client_nudge(), however long */
+	uint32_t wait_ms;		/* waiting, else */
 };
 
 /*
@@ -69,8 +77,8 @@ struct sb_news {
 struct sb_client_ops {
 	/* One try; sb_client_on_open() or sb_client_on_gone() follows. */
 	void (*connect)(void *world);
-	/* Queues one text frame; borrows `bytes` until return. */
-	void (*send)(void *world, const char *bytes, size_t len);
+	/* Queues one message; borrows it until return. */
+	void (*send)(void *world, const struct sb_client_message *message);
 	/* Sends what is queued and a close; sb_client_on_gone() follows, within seconds whatever
 	 * the peer does. */
 	void (*close)(void *world, int code);
@@ -93,6 +101,7 @@ enum sb_client_state {
 	SB_CLIENT_IN_SESSION, /* welcomed */
 	SB_CLIENT_CLOSING,    /* closed or dropped by us; on_gone awaited */
 	SB_CLIENT_WAITING,    /* for its time to come back */
+	SB_CLIENT_REPLACED,   /* for its user: another session of the device took over */
 	SB_CLIENT_ENDED,
 };
 
@@ -118,13 +127,15 @@ struct sb_client {
 	bool ack_due;  /* progress is ahead of what was acked, or there are failures to resend */
 	bool ack_open; /* an ack was sent that no acked has covered */
 	struct sb_cursor ack_sent;
-	bool has_seen; /* `seen` is the last event, reset or start of this session */
+	/* The last event or reset of this session, or where it started. */
 	struct sb_cursor seen;
-	bool has_hint; /* the server said when to come back */
+	bool epoch_open; /* the server goes on in another epoch than ours; a reset may follow */
+	bool has_hint;	 /* the server said when to come back */
 	uint32_t hint_ms;
 	int goodbye_code;	      /* what its goodbye announced; 0: none */
 	uint64_t heartbeat_ms;	      /* 0: none */
 	uint64_t heard_ms, pinged_ms; /* pinged_ms 0: no ping is out */
+	uint64_t moved_ms;	      /* when anything last came that is not just a sign of life */
 	uint64_t deadline_ms; /* greeting, waiting, leaving or lingering end then; 0: never */
 	size_t pending_count;
 	struct sb_client_pending pending[SB_CLIENT_BATCH_MAX];
@@ -135,7 +146,7 @@ struct sb_client {
 	bool hurry;	   /* come back at once: the clock jumped */
 	bool disk_trouble; /* this connection ended for the disk's sake */
 	int disk_failures; /* such connections in a row */
-	int tries;	   /* connections in a row that did not get to `live` */
+	int tries;	   /* connections in a row that confirmed nothing */
 	int exit_code;	   /* once ENDED */
 };
 
@@ -175,5 +186,9 @@ void sb_client_stop(struct sb_client *client, uint64_t now_ms);
 /* The machine slept or its clock was set: the connection is probably dead, and waiting was long
  * enough. */
 void sb_client_on_jump(struct sb_client *client, uint64_t now_ms);
+
+/* The user wants us back now: ends every waiting, and asks the server of a session that is up
+ * whether it is still there. */
+void sb_client_nudge(struct sb_client *client, uint64_t now_ms);
 
 #endif

@@ -25,7 +25,9 @@ static void on_welcome(struct sb_client *client, const struct sb_server_message 
 	client->heard_ms = now_ms;
 	client->heartbeat_ms = (uint64_t)welcome->heartbeat_seconds * 1000;
 	client->seen = message->cursor;
-	client->has_seen = true;
+	client->epoch_open = progress->has_cursor &&
+			     !sb_epoch_equal(&progress->cursor.epoch, &message->cursor.epoch);
+	sb_backoff_reset(&client->backoff);
 	if (welcome->reconnect_max_ms > 0) {
 		client->backoff.max_ms = welcome->reconnect_max_ms;
 		client->backoff.min_ms = welcome->reconnect_min_ms < welcome->reconnect_max_ms
@@ -47,50 +49,51 @@ static void on_welcome(struct sb_client *client, const struct sb_server_message 
 /* Failures that an earlier session reported in vain go along with the first ack of this one. */
 static void resend_failures(struct sb_client *client)
 {
+	/* Only now is it sure that no reset follows the welcome. */
+	if (client->epoch_open)
+		sb_client_take_epoch(client, &client->seen);
+	client->epoch_open = false;
 	for (size_t i = 0; i < client->progress.failed_count; i++) {
 		if (!client->progress.failed[i].sent)
 			client->ack_due = true;
 	}
 }
 
+/*
+ * Protocol guarantee 1: what follows 41 is 42. Acking 43 would lose 42 for
+ * ever. Only where an epoch begins numbers jump, and then far.
+ */
+static bool skips_an_event(const struct sb_cursor *seen, const struct sb_cursor *next)
+{
+	return sb_epoch_equal(&seen->epoch, &next->epoch) && next->seq - seen->seq > 1 &&
+	       next->seq - seen->seq <= SB_CLIENT_EPOCH_JUMP;
+}
+
 static void on_booking(struct sb_client *client, struct sb_server_message *message)
 {
-	/* Protocol guarantee 1: what follows 41 is 42. Acking 43 would lose 42 for ever. */
-	if (client->has_seen && sb_epoch_equal(&client->seen.epoch, &message->cursor.epoch) &&
-	    message->cursor.seq > client->seen.seq + 1) {
+	if (skips_an_event(&client->seen, &message->cursor)) {
 		bad_server(client, "it skipped an event");
 		return;
 	}
-	client->seen = message->cursor;
 	resend_failures(client);
+	client->seen = message->cursor;
 	sb_client_take_booking(client, message);
 }
 
 static void on_reset(struct sb_client *client, const struct sb_server_message *message)
 {
-	struct sb_progress *progress = &client->progress;
-	size_t kept = 0;
-
 	sb_client_settle(client);
 	sb_client_tell(client, &(struct sb_news){.kind = SB_NEWS_RESET, .message = message});
 	if (client->state != SB_CLIENT_IN_SESSION)
 		return;
-	for (size_t i = 0; i < progress->failed_count; i++) {
-		if (sb_epoch_equal(&progress->failed[i].cursor.epoch, &message->cursor.epoch))
-			progress->failed[kept++] = progress->failed[i];
-	}
-	progress->failed_count = kept;
-	progress->cursor = message->cursor;
-	progress->has_cursor = true;
-	client->progress_dirty = true;
-	client->ack_due = true;
+	client->epoch_open = false;
 	client->seen = message->cursor;
+	sb_client_take_reset(client, &message->cursor);
 }
 
 static void on_live(struct sb_client *client, const struct sb_server_message *message)
 {
 	client->live = true;
-	sb_backoff_reset(&client->backoff);
 	resend_failures(client);
 	sb_client_settle(client); /* so that `written` is told before `live` */
 	sb_client_tell(client, &(struct sb_news){.kind = SB_NEWS_LIVE, .message = message});
@@ -136,6 +139,7 @@ static void on_decoded(struct sb_client *client, struct sb_server_message *messa
 					   : "it welcomed twice");
 		return;
 	}
+	client->moved_ms = now_ms;
 	switch (message->type) {
 	case SB_SERVER_WELCOME:
 		on_welcome(client, message, now_ms);
@@ -147,6 +151,7 @@ static void on_decoded(struct sb_client *client, struct sb_server_message *messa
 		on_live(client, message);
 		break;
 	case SB_SERVER_ACKED:
+		client->tries = 0;
 		sb_client_confirm(client, &message->cursor);
 		sb_client_tell(client,
 			       &(struct sb_news){.kind = SB_NEWS_ACKED, .message = message});

@@ -58,6 +58,16 @@ void sb_client_take_booking(struct sb_client *client, struct sb_server_message *
 	memset(message, 0, sizeof(*message));
 }
 
+static bool is_failure(enum sb_written written)
+{
+	return written == SB_UNSUPPORTED || written == SB_IN_THE_WAY;
+}
+
+static enum sb_failure_reason failure_of(enum sb_written written)
+{
+	return written == SB_IN_THE_WAY ? SB_FAILURE_CONFLICT : SB_FAILURE_UNSUPPORTED;
+}
+
 /* A newer report of the same event replaces the older one. */
 static bool add_failure(struct sb_progress *progress, const struct sb_cursor *cursor,
 			enum sb_failure_reason reason)
@@ -117,8 +127,8 @@ static bool advance(struct sb_client *client, struct sb_progress *progress)
 			progress->cursor = *cursor;
 			progress->has_cursor = true;
 		}
-		if (pending->written == SB_UNSUPPORTED &&
-		    !add_failure(progress, cursor, SB_FAILURE_UNSUPPORTED))
+		if (is_failure(pending->written) &&
+		    !add_failure(progress, cursor, failure_of(pending->written)))
 			return false;
 	}
 	return true;
@@ -130,10 +140,12 @@ static void tell_pending(struct sb_client *client)
 		const struct sb_client_pending *pending = &client->pending[i];
 		struct sb_news news = {.message = &pending->message};
 
-		if (pending->written == SB_UNSUPPORTED) {
+		if (is_failure(pending->written)) {
 			news.kind = SB_NEWS_FAILED;
-			news.failure = SB_FAILURE_UNSUPPORTED;
-			news.words = "this booking cannot be written as an appointment";
+			news.failure = failure_of(pending->written);
+			news.words = pending->written == SB_IN_THE_WAY
+					     ? "a folder has the appointment's name"
+					     : "this booking cannot be written as an appointment";
 		} else {
 			news.kind = SB_NEWS_WRITTEN;
 			news.repeat = pending->written == SB_REPEAT;
@@ -185,6 +197,46 @@ void sb_client_settle(struct sb_client *client)
 	sb_client_forget_pending(client);
 }
 
+static bool is_within(const struct sb_cursor *cursor, const struct sb_cursor *end)
+{
+	return cursor->seq <= end->seq && sb_epoch_equal(&cursor->epoch, &end->epoch);
+}
+
+void sb_client_take_reset(struct sb_client *client, const struct sb_cursor *cursor)
+{
+	struct sb_progress next = client->progress;
+
+	/* An ack names failures up to its own cursor, in its own epoch. */
+	next.failed_count = 0;
+	for (size_t i = 0; i < client->progress.failed_count; i++) {
+		if (is_within(&client->progress.failed[i].cursor, cursor))
+			next.failed[next.failed_count++] = client->progress.failed[i];
+	}
+	next.cursor = *cursor;
+	next.has_cursor = true;
+	if (put_on_disk(client, &next))
+		return;
+	client->progress = next;
+	client->progress_dirty = false;
+	client->ack_due = true;
+}
+
+void sb_client_take_epoch(struct sb_client *client, const struct sb_cursor *start)
+{
+	struct sb_progress *progress = &client->progress;
+
+	/* Numbers up to where the new epoch branches off are the same in both. */
+	for (size_t i = 0; i < progress->failed_count; i++) {
+		struct sb_cursor *failed = &progress->failed[i].cursor;
+
+		if (is_within(failed, &progress->cursor) && failed->seq <= start->seq)
+			failed->epoch = start->epoch;
+	}
+	forget_other_epochs(client, progress, &start->epoch);
+	progress->cursor = *start;
+	client->progress_dirty = true;
+}
+
 /* Marks them sent. */
 static void collect_failures(struct sb_progress *progress, struct sb_ack *ack)
 {
@@ -204,21 +256,13 @@ static void collect_failures(struct sb_progress *progress, struct sb_ack *ack)
 void sb_client_ack(struct sb_client *client)
 {
 	struct sb_client_message message = {.type = SB_CLIENT_ACK};
-	struct sb_text text;
 
 	client->ack_due = false;
 	message.ack.cursor = client->progress.cursor;
 	collect_failures(&client->progress, &message.ack);
-	sb_text_init(&text);
-	sb_client_message_encode(&text, &message);
-	if (sb_text_failed(&text)) {
-		sb_client_drop(client);
-	} else {
-		client->ops->send(client->world, text.data, text.len);
-		client->ack_sent = client->progress.cursor;
-		client->ack_open = true;
-	}
-	sb_text_fini(&text);
+	client->ops->send(client->world, &message);
+	client->ack_sent = client->progress.cursor;
+	client->ack_open = true;
 }
 
 void sb_client_confirm(struct sb_client *client, const struct sb_cursor *cursor)

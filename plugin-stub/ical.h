@@ -27,7 +27,7 @@ void sb_ical_setup(void);
  * 0; -ENOTSUP when this cannot be an appointment (no start, no duration, an
  * instant beyond year 9999, ...); -ENOMEM.
  */
-int sb_ical_write(const struct sb_server_message *event, const char *old, char **ret_text);
+int sb_ical_write(const struct sb_server_message *message, const char *old, char **ret_text);
 
 /*
  * The version in `text`: X-SLOTBELL-VERSION, else SEQUENCE. SEQUENCE is a

@@ -12,7 +12,7 @@ int main(int argc, char *argv[])
 	if (!sb_options_parse(argc, argv, stdout, stderr, &options, &result))
 		return (int)result;
 	if (sb_options_read_token(&options, stderr) < 0)
-		return SB_EXIT_FAILED;
+		return SB_EXIT_CONFIGURATION;
 	result = sb_app_run(&options);
 	explicit_bzero(options.token, sizeof(options.token));
 	return (int)result;

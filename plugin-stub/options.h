@@ -9,7 +9,12 @@
 #include <stdio.h>
 
 /* What a program of ours ends with. */
-enum sb_exit { SB_EXIT_DONE = 0, SB_EXIT_FAILED = 1, SB_EXIT_USAGE = 2 };
+enum sb_exit {
+	SB_EXIT_DONE = 0,
+	SB_EXIT_FAILED = 1,
+	SB_EXIT_USAGE = 2,
+	SB_EXIT_CONFIGURATION = 3, /* a file or folder that was named cannot be used */
+};
 
 struct sb_options {
 	const char *url_text; /* as typed; borrowed from argv, as all pointers here */

@@ -6,11 +6,13 @@
 #include "plugin-stub/report.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define INSTANT_SIZE 40
+#define LINE_SIZE    8192 /* a subject, a path and a few words fit */
 
 static const char *instant(int64_t unix_us, bool micros, char text[INSTANT_SIZE])
 {
@@ -120,10 +122,15 @@ static const char *fill_json(json_t *line, const struct sb_news *news, const cha
 		return "goodbye";
 	case SB_NEWS_CLOSED:
 		json_object_set_new(line, "code", json_integer(news->code));
-		json_object_set_new(line, "reason", json_string(news->words));
+		/* What the peer wrote may not be UTF-8, or be cut in the middle of a character. */
+		if (json_object_set_new(line, "reason", json_string(news->words)) < 0)
+			json_object_set_new(line, "reason", json_string(""));
 		return "closed";
 	case SB_NEWS_WAITING:
-		json_object_set_new(line, "ms", json_integer(news->wait_ms));
+		if (news->for_user)
+			set_string(line, "for", "user");
+		else
+			json_object_set_new(line, "ms", json_integer(news->wait_ms));
 		return "waiting";
 	case SB_NEWS_BYE:
 		return "bye";
@@ -154,27 +161,46 @@ static void print_json(struct sb_report *report, const struct sb_news *news, int
 
 /* ---- words ---- */
 
-/* A subject may hold anything; a terminal is to see one line of it. */
-static void print_plain(FILE *file, const char *text)
+/*
+ * One line. What others wrote is in it (subjects, close reasons), and a
+ * terminal obeys control characters: those of C0, DEL and C1 become spaces.
+ */
+static void print_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void print_line(FILE *file, const char *format, ...)
 {
-	for (; *text; text++)
-		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text, file);
+	char line[LINE_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	for (char *c = line; *c; c++) {
+		unsigned char byte = (unsigned char)c[0], next = (unsigned char)c[1];
+
+		if (byte < 0x20 || byte == 0x7f)
+			*c = ' ';
+		else if (byte == 0xc2 && next >= 0x80 && next < 0xa0)
+			c[0] = c[1] = ' ';
+	}
+	fprintf(file, "%s\n", line);
 }
 
 static void print_written(FILE *out, const struct sb_news *news)
 {
-	const struct sb_server_message *message = news->message;
-	const struct sb_booking *booking = &message->event.booking;
-	char when[INSTANT_SIZE] = "";
+	const struct sb_booking *booking = &news->message->event.booking;
+	const char *known = news->repeat ? "Known already, " : "";
+	const char *change = sb_change_word(news->message->event.change);
+	const char *subject =
+		booking->subject && *booking->subject ? booking->subject : booking->uid;
+	char when[INSTANT_SIZE];
 
 	if (booking->has_starts_at)
-		instant(booking->starts_at_s * 1000000, false, when);
-	fprintf(out, "%s%s: ", news->repeat ? "Known already, " : "",
-		sb_change_word(message->event.change));
-	print_plain(out, booking->subject && *booking->subject ? booking->subject : booking->uid);
-	if (*when)
-		fprintf(out, ", %s, %d min", when, booking->duration_minutes);
-	fprintf(out, "  [%s]\n", news->file);
+		print_line(out, "%s%s: %s, %s, %d min  [%s]", known, change, subject,
+			   instant(booking->starts_at_s * 1000000, false, when),
+			   booking->duration_minutes, news->file);
+	else
+		print_line(out, "%s%s: %s  [%s]", known, change, subject, news->file);
 }
 
 static void print_words(struct sb_report *report, const struct sb_news *news)
@@ -184,26 +210,29 @@ static void print_words(struct sb_report *report, const struct sb_news *news)
 
 	switch (news->kind) {
 	case SB_NEWS_CONNECTING:
-		fprintf(report->out, "Connecting to %s\n", report->url);
+		print_line(report->out, "Connecting to %s", report->url);
 		break;
 	case SB_NEWS_WELCOME:
-		fprintf(report->out, "Ringing for %s (session %s)\n", message->welcome.mailbox,
-			message->welcome.session);
+		print_line(report->out, "Ringing for %s (session %s)", message->welcome.mailbox,
+			   message->welcome.session);
 		break;
 	case SB_NEWS_WRITTEN:
 		print_written(report->out, news);
 		break;
 	case SB_NEWS_LIVE:
-		fprintf(report->out, "Caught up at %s\n", cursor_text(&message->cursor, cursor));
+		print_line(report->out, "Caught up at %s", cursor_text(&message->cursor, cursor));
 		break;
 	case SB_NEWS_CLOSED:
-		fprintf(report->out, "Connection closed (%d): %s\n", news->code, news->words);
+		print_line(report->out, "Connection closed (%d): %s", news->code, news->words);
 		break;
 	case SB_NEWS_WAITING:
-		fprintf(report->out, "Coming back in %.1f s\n", news->wait_ms / 1000.0);
+		if (news->for_user)
+			print_line(report->out, "Waiting for you");
+		else
+			print_line(report->out, "Coming back in %.1f s", news->wait_ms / 1000.0);
 		break;
 	case SB_NEWS_BYE:
-		fprintf(report->out, "Bye\n");
+		print_line(report->out, "Bye");
 		break;
 	default:
 		break;
@@ -217,28 +246,29 @@ static void print_trouble(struct sb_report *report, const struct sb_news *news)
 
 	switch (news->kind) {
 	case SB_NEWS_TROUBLE:
-		fprintf(report->err, "slotbell-plugin: %s\n", news->words);
+		print_line(report->err, "slotbell-plugin: %s", news->words);
 		break;
 	case SB_NEWS_FAILED:
-		fprintf(report->err, "slotbell-plugin: event %lld is reported as %s: %s\n",
-			(long long)message->cursor.seq, sb_failure_word(news->failure),
-			news->words);
+		print_line(report->err, "slotbell-plugin: event %lld is reported as %s: %s",
+			   (long long)message->cursor.seq, sb_failure_word(news->failure),
+			   news->words);
 		break;
 	case SB_NEWS_RESET:
-		fprintf(report->err,
+		print_line(
+			report->err,
 			"slotbell-plugin: the server cannot continue from our cursor (%s): changes "
 			"may be missing "
 			"here. Compare this calendar with the booking system (a resync); new "
-			"changes follow.\n",
+			"changes follow.",
 			sb_reset_word(message->reset_reason));
 		break;
 	case SB_NEWS_GOODBYE:
-		fprintf(report->err, "slotbell-plugin: the server says goodbye (%s)\n",
-			message->word);
+		print_line(report->err, "slotbell-plugin: the server says goodbye (%s)",
+			   message->word);
 		break;
 	case SB_NEWS_CLOSED:
 		if (news->code == 1006)
-			fprintf(report->err, "slotbell-plugin: no connection: %s\n", news->words);
+			print_line(report->err, "slotbell-plugin: no connection: %s", news->words);
 		break;
 	default:
 		break;

@@ -18,10 +18,11 @@
 #define STATE_BYTES_MAX 65536
 
 struct sb_state {
-	int dirfd;	 /* the folder it lies in */
-	int lockfd;	 /* NAME.lock, locked */
-	char *name;	 /* owned: the last part of its path */
-	char *temporary; /* owned: where it is written first */
+	int64_t device_id; /* 0: not known */
+	int dirfd;	   /* the folder it lies in */
+	int lockfd;	   /* NAME.lock, locked */
+	char *name;	   /* owned: the last part of its path */
+	char *temporary;   /* owned: where it is written first */
 };
 
 static int open_folder(const char *path, int *ret_dirfd, char **ret_name)
@@ -63,13 +64,14 @@ static int take_lock(struct sb_state *state)
 	return flock(state->lockfd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
-int sb_state_open(const char *path, struct sb_state **ret_state)
+int sb_state_open(const char *path, int64_t device_id, struct sb_state **ret_state)
 {
 	struct sb_state *state = calloc(1, sizeof(*state));
 	int err;
 
 	if (!state)
 		return -ENOMEM;
+	state->device_id = device_id;
 	state->dirfd = state->lockfd = -1;
 	err = open_folder(path, &state->dirfd, &state->name);
 	if (!err)
@@ -136,11 +138,23 @@ static bool read_progress(const json_t *root, struct sb_progress *ret_progress)
 		return false;
 	json_array_foreach(failed, i, item)
 	{
-		if (!read_failure(item, &ret_progress->failed[i]))
+		struct sb_cursor *cursor = &ret_progress->failed[i].cursor;
+
+		if (!read_failure(item, &ret_progress->failed[i]) ||
+		    cursor->seq > ret_progress->cursor.seq ||
+		    !sb_epoch_equal(&cursor->epoch, &ret_progress->cursor.epoch))
 			return false;
 		ret_progress->failed_count = i + 1;
 	}
 	return true;
+}
+
+static bool is_foreign(const struct sb_state *state, const json_t *root)
+{
+	const json_t *device = json_object_get(root, "device");
+
+	return state->device_id && json_is_integer(device) &&
+	       json_integer_value(device) != state->device_id;
 }
 
 int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
@@ -166,12 +180,14 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 
 	root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
 	free(bytes);
-	if (root && read_progress(root, ret_progress)) {
-		*ret_found = SB_STATE_READ;
-	} else {
-		memset(ret_progress, 0, sizeof(*ret_progress));
+	if (!root || !read_progress(root, ret_progress))
 		*ret_found = SB_STATE_CORRUPT;
-	}
+	else if (is_foreign(state, root))
+		*ret_found = SB_STATE_FOREIGN;
+	else
+		*ret_found = SB_STATE_READ;
+	if (*ret_found != SB_STATE_READ)
+		memset(ret_progress, 0, sizeof(*ret_progress));
 	json_decref(root);
 	return 0;
 }
@@ -206,7 +222,8 @@ int sb_state_save(struct sb_state *state, const struct sb_progress *progress)
 	if (!progress->has_cursor)
 		return 0; /* nothing to know yet */
 	sb_cursor_format(&progress->cursor, cursor);
-	root = json_pack("{s:s,s:o}", "cursor", cursor, "failed", pack_failures(progress));
+	root = json_pack("{s:I,s:s,s:o}", "device", (json_int_t)state->device_id, "cursor", cursor,
+			 "failed", pack_failures(progress));
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	if (!text)

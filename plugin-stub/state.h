@@ -4,10 +4,13 @@
  *
  * One JSON file, replaced as a whole:
  *
- *     {"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}]}
+ *     {"device":7,"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}]}
  *
  * Losing it is harmless: the server's own cursor serves then, and what comes
  * twice is recognised by uid and version.
+ *
+ * The device is there because a cursor counts as an ack: that of one mailbox,
+ * sent with the token of another, would ack bookings nobody has seen.
  */
 #ifndef SB_PLUGIN_STATE_H
 #define SB_PLUGIN_STATE_H
@@ -28,7 +31,7 @@ struct sb_pending_failure {
 struct sb_progress {
 	bool has_cursor;
 	struct sb_cursor cursor;
-	size_t failed_count;
+	size_t failed_count; /* each of them at or before the cursor, in its epoch */
 	struct sb_pending_failure failed[SB_FAILED_MAX];
 };
 
@@ -36,14 +39,20 @@ struct sb_state; /* an open, locked state file */
 
 /*
  * Opens the state at `path` and locks it (a file `path`.lock beside it) against
- * a second process; borrows `path` until return.
+ * a second process; borrows `path` until return. `device_id`: whose it is; 0
+ * when that is not known.
  *
  * 0; -EWOULDBLOCK when another process has it; or another negative errno.
  * The file itself need not be there, its folder must.
  */
-int sb_state_open(const char *path, struct sb_state **ret_state);
+int sb_state_open(const char *path, int64_t device_id, struct sb_state **ret_state);
 
-enum sb_state_found { SB_STATE_READ, SB_STATE_MISSING, SB_STATE_CORRUPT };
+enum sb_state_found {
+	SB_STATE_READ,
+	SB_STATE_MISSING,
+	SB_STATE_CORRUPT,
+	SB_STATE_FOREIGN, /* another device's */
+};
 
 /* Fills *ret_progress; empty unless READ. Negative errno only when the disk would not read. */
 int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,

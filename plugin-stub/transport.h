@@ -36,8 +36,9 @@ struct sb_transport;
 struct sb_transport_ops {
 	/* One try. on_open or on_gone follows. Only when there is no connection. */
 	void (*connect)(struct sb_transport *transport);
-	/* Queues one text message, copied. Ignored once close or drop was called. */
-	void (*send)(struct sb_transport *transport, const char *bytes, size_t len);
+	/* Queues one message, copied. Ignored once close or drop was called; on_gone follows when
+	 * there is no memory for it. */
+	void (*send)(struct sb_transport *transport, const struct sb_client_message *message);
 	/* Sends what is queued, then a close with this code; on_gone follows within seconds. */
 	void (*close)(struct sb_transport *transport, int code);
 	/* on_gone follows in the next turn of the loop. */

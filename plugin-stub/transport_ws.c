@@ -9,6 +9,7 @@
 #include "plugin-stub/transport.h"
 
 #include "plugin-stub/frames.h"
+#include "plugin-stub/retry_after.h"
 #include "plugin-stub/tls.h"
 #include "plugin-stub/ws_context.h"
 #include "protocol/limits.h"
@@ -167,16 +168,20 @@ static void ws_close(struct sb_transport *transport, int code)
 
 /* ---- out ---- */
 
-static void ws_send(struct sb_transport *transport, const char *bytes, size_t len)
+static void ws_send(struct sb_transport *transport, const struct sb_client_message *message)
 {
 	struct ws *ws = ws_of(transport);
+	struct sb_text text;
 
 	if (ws->state != WS_OPEN)
 		return;
-	if (sb_outbox_push(&ws->out, LWS_PRE, bytes, len) < 0)
+	sb_text_init(&text);
+	sb_client_message_encode(&text, message);
+	if (sb_text_failed(&text) || sb_outbox_push(&ws->out, LWS_PRE, text.data, text.len) < 0)
 		ws_drop(transport);
 	else
 		lws_callback_on_writable(ws->wsi);
+	sb_text_fini(&text);
 }
 
 /*
@@ -281,17 +286,11 @@ static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text
 {
 	unsigned int status = lws_http_client_http_response(wsi);
 	char words[WORDS_MAX], after[16];
-	unsigned long seconds;
-	char *end;
 
 	if (status != 0 && status != 101) {
 		snprintf(words, sizeof(words), "the upgrade was answered with HTTP %u", status);
-		if (lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0) {
-			seconds = strtoul(after, &end, 10);
-			ws->gone.has_hint =
-				end != after && *end == '\0' && seconds < UINT32_MAX / 1000;
-			ws->gone.hint_ms = ws->gone.has_hint ? (uint32_t)seconds * 1000 : 0;
-		}
+		if (lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0)
+			ws->gone.has_hint = sb_retry_after_parse(after, &ws->gone.hint_ms);
 	} else {
 		snprintf(words, sizeof(words), "%.*s", (int)len, text ? text : "");
 	}

@@ -187,7 +187,8 @@ class FakeServer(Loop):
             self.errors.append(AssertionError(f"connection {number} ended in the middle of its script: {error}"))
         except Exception as error:  # pylint: disable=broad-except
             self.errors.append(error)
-            socket.transport.abort()
+            if not socket.closed:
+                socket.transport.abort()
         finally:
             self.done[script].set()
 

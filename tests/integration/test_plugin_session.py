@@ -58,7 +58,7 @@ def test_a_booking_is_written_then_acked_and_the_process_leaves_when_told(start,
                  "ATTENDEE;CN=Grace Hopper:mailto:grace@example.com", "ORGANIZER;CN=Ada:mailto:ada@example.com",
                  "X-SLOTBELL-TIME-ZONE:Europe/Berlin", "X-SLOTBELL-STARTS-LOCAL:2026-11-24T10:00:00"):
         assert f"\n{line}\n" in text, line
-    assert plugin.saved() == {"cursor": cursor(42), "failed": []}
+    assert plugin.saved() == {"device": 7, "cursor": cursor(42), "failed": []}
     assert server.messages("hello")[0]["client"]["name"] == "slotbell-plugin"
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_an_appointment_is_reported_until_it_is_confirmed(start, 
                 pass
             assert running.stop() == 0
     assert running.said("failed")[0]["seq"] == 2
-    assert plugin.saved() == {"cursor": cursor(3), "failed": []} and sorted(plugin.files()) == ["one.ics", "three.ics"]
+    assert plugin.saved() == {"device": 7, "cursor": cursor(3), "failed": []} and sorted(plugin.files()) == ["one.ics", "three.ics"]
 
 
 def test_a_reset_is_said_saved_and_acked(start, context):
@@ -227,7 +227,7 @@ def test_a_reset_is_said_saved_and_acked(start, context):
                 pass
             assert running.stop(signal.SIGINT) == 0
     assert "resync" in running.words
-    assert plugin.saved() == {"cursor": cursor(1000007, "m7d2x9"), "failed": []}
+    assert plugin.saved() == {"device": 7, "cursor": cursor(1000007, "m7d2x9"), "failed": []}
 
 
 def test_unknown_types_and_fields_are_ignored(start, context):
