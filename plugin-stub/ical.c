@@ -8,6 +8,7 @@
  */
 #include "plugin-stub/ical.h"
 
+#include "plugin-stub/ical_text.h"
 #include <ctype.h>
 #include <errno.h>
 #include <libical/ical.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define X_VERSION      "X-SLOTBELL-VERSION"
 #define X_TIME_ZONE    "X-SLOTBELL-TIME-ZONE"
@@ -26,67 +28,6 @@
 void sb_ical_setup(void)
 {
 	icalerror_set_errors_are_fatal(0);
-}
-
-/* TEXT allows no control character but tab, and a line break as "\n" (RFC 5545 section 3.3.11). */
-static char *clean_text(const char *text)
-{
-	char *copy = malloc(strlen(text) + 1);
-	char *to = copy;
-
-	if (!copy)
-		return NULL;
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if ((c >= 0x20 && c != 0x7f) || c == '\t' || c == '\n')
-			*to++ = *text;
-	}
-	*to = '\0';
-	return copy;
-}
-
-/* A parameter's value is one line and has no quotes in it (RFC 5545 section 3.2). */
-static char *clean_parameter(const char *text)
-{
-	char *copy = clean_text(text);
-
-	for (char *c = copy; c && *c; c++) {
-		if (*c == '"')
-			*c = '\'';
-		else if (*c == '\n' || *c == '\t')
-			*c = ' ';
-	}
-	return copy;
-}
-
-/* `prefix` and `text` as a URI: what may not stand in one is percent-encoded (RFC 3986
- * section 2.1). */
-static char *clean_uri(const char *prefix, const char *text)
-{
-	static const char forbidden[] = " \"<>\\^`{|}";
-	static const char digits[] = "0123456789ABCDEF";
-	size_t prefix_len = strlen(prefix);
-	char *uri = malloc(prefix_len + 3 * strlen(text) + 1);
-	char *to = uri;
-
-	if (!uri)
-		return NULL;
-	memcpy(to, prefix, prefix_len);
-	to += prefix_len;
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c <= 0x20 || c >= 0x7f || strchr(forbidden, c)) {
-			*to++ = '%';
-			*to++ = digits[c >> 4];
-			*to++ = digits[c & 15];
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-	return uri;
 }
 
 /* Takes `property`, NULL for one that could not be made. */
@@ -105,7 +46,7 @@ static int add_text(icalcomponent *event, icalproperty *(*make)(const char *), c
 
 	if (!text || !*text)
 		return 0;
-	clean = clean_text(text);
+	clean = sb_ical_clean_text(text);
 	if (!clean)
 		return -ENOMEM;
 	err = add(event, make(clean));
@@ -120,7 +61,7 @@ static int add_x(icalcomponent *event, const char *name, const char *text)
 
 	if (!text || !*text)
 		return 0;
-	clean = clean_parameter(text);
+	clean = sb_ical_clean_parameter(text);
 	if (!clean)
 		return -ENOMEM;
 	property = icalproperty_new_x(clean);
@@ -137,7 +78,7 @@ static int add_url(icalcomponent *event, const char *url)
 
 	if (!url || !*url)
 		return 0;
-	clean = clean_uri("", url);
+	clean = sb_ical_clean_uri("", url);
 	if (!clean)
 		return -ENOMEM;
 	err = add(event, icalproperty_new_url(clean));
@@ -155,8 +96,8 @@ static int add_person(icalcomponent *event, icalproperty *(*make)(const char *),
 
 	if (!person->email || !*person->email)
 		return 0;
-	uri = clean_uri("mailto:", person->email);
-	name = clean_parameter(person->name ? person->name : "");
+	uri = sb_ical_clean_uri("mailto:", person->email);
+	name = sb_ical_clean_parameter(person->name ? person->name : "");
 	property = uri && name ? make(uri) : NULL;
 	if (property) {
 		if (*name)
@@ -168,9 +109,20 @@ static int add_person(icalcomponent *event, icalproperty *(*make)(const char *),
 	return err;
 }
 
-static struct icaltimetype instant(int64_t unix_s)
+/*
+ * DTSTART and its like, by way of their text: made from a struct icaltimetype
+ * libical (3.0.16) silently writes the null time for every year after 3000.
+ */
+static icalproperty *new_instant(const char *name, int64_t unix_s)
 {
-	return icaltime_from_timet_with_zone((time_t)unix_s, 0, icaltimezone_get_utc_timezone());
+	time_t seconds = (time_t)unix_s;
+	char text[32], line[64];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y%m%dT%H%M%SZ", &tm);
+	snprintf(line, sizeof(line), "%s:%s", name, text);
+	return icalproperty_new_from_string(line);
 }
 
 static bool is_instant(int64_t unix_s)
@@ -183,7 +135,7 @@ static int add_times(icalcomponent *event, const struct sb_booking *booking)
 	int err = 0;
 
 	if (booking->has_starts_at)
-		err = add(event, icalproperty_new_dtstart(instant(booking->starts_at_s)));
+		err = add(event, new_instant("DTSTART", booking->starts_at_s));
 	/* A DURATION without a DTSTART says nothing (RFC 5545 section 3.6.1). */
 	if (!err && booking->has_starts_at && booking->duration_minutes > 0)
 		err = add(event, icalproperty_new_duration(icaldurationtype_from_int(
@@ -208,7 +160,7 @@ static int add_people(icalcomponent *event, const struct sb_booking *booking)
 static int add_identity(icalcomponent *event, const struct sb_server_message *message)
 {
 	const struct sb_booking *booking = &message->event.booking;
-	struct icaltimetype published = instant(message->event.published_at_us / 1000000);
+	int64_t published_s = message->event.published_at_us / 1000000;
 	bool cancelled = message->event.change == SB_CHANGE_CANCELLED;
 	char version[24];
 	int err;
@@ -222,9 +174,9 @@ static int add_identity(icalcomponent *event, const struct sb_server_message *me
 	if (!err)
 		err = add_x(event, X_VERSION, version);
 	if (!err)
-		err = add(event, icalproperty_new_dtstamp(published));
+		err = add(event, new_instant("DTSTAMP", published_s));
 	if (!err)
-		err = add(event, icalproperty_new_lastmodified(published));
+		err = add(event, new_instant("LAST-MODIFIED", published_s));
 	if (!err)
 		err = add(event, icalproperty_new_status(cancelled ? ICAL_STATUS_CANCELLED
 								   : ICAL_STATUS_CONFIRMED));

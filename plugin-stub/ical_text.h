@@ -1,0 +1,19 @@
+/*
+ * What a booking says, made fit for the three kinds of place that iCalendar has
+ * for it. Each returns a copy to be freed, or NULL when there is no memory.
+ */
+#ifndef SB_PLUGIN_ICAL_TEXT_H
+#define SB_PLUGIN_ICAL_TEXT_H
+
+/* A TEXT value, for libical to escape: no control character but tab and line feed (RFC 5545
+ * section 3.3.11). */
+char *sb_ical_clean_text(const char *text);
+
+/* A parameter's value: one line, and no quotes in it (section 3.2). */
+char *sb_ical_clean_parameter(const char *text);
+
+/* `prefix` and `text` as a URI: what may not stand in one is percent-encoded (RFC 3986
+ * section 2.1). */
+char *sb_ical_clean_uri(const char *prefix, const char *text);
+
+#endif
