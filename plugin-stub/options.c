@@ -14,7 +14,8 @@
 static const char usage[] =
 	"Usage: slotbell-plugin --url wss://HOST[:PORT] --token-file FILE --calendar DIR "
 	"[OPTION]...\n"
-	"Writes what is booked as .ics files, as an Outlook plug-in writes appointments.\n"
+	"Keeps a folder of .ics files as an Outlook plug-in keeps a calendar: what is\n"
+	"booked is written at once, and what was missed is made good.\n"
 	"\n"
 	"  --url URL          the server; the path is " SB_PATH_DEFAULT " if not given\n"
 	"  --token-file FILE  the device's token, as `slotbellctl device enrol` printed it\n"
@@ -24,9 +25,15 @@ static const char usage[] =
 	"  --proxy URL        go through http://[USER:PASSWORD@]HOST:PORT by CONNECT\n"
 	"  --transport NAME   auto or websocket (auto)\n"
 	"  --token-in-hello   send the token in the first message, as a browser must\n"
-	"  --once             catch up and leave\n"
+	"  --once             catch up, wait until the server has every ack, and leave\n"
 	"  --json             one JSON object per line on standard output\n"
-	"  --version, --help\n";
+	"  --version, --help\n"
+	"\n"
+	"SIGTERM ends it cleanly; SIGUSR1 makes it come back at once from any waiting.\n"
+	"Exit status: 0 done, 1 failed, 2 usage, 3 configuration. See slotbell-plugin(1).\n"
+	"\n"
+	"  slotbellctl device enrol ada@example.com >token\n"
+	"  slotbell-plugin --url wss://bell.example.com:8443 --token-file token --calendar ada\n";
 
 enum option_id {
 	OPT_URL = 256,

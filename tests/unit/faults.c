@@ -34,20 +34,36 @@ void faults_clear(void)
 	memset(&faults, 0, sizeof(faults));
 }
 
+static void note(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 static int step(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Writes it down; whether it is to fail. */
-static int step(const char *format, ...)
+static void note(const char *format, va_list args)
 {
 	size_t len = strlen(faults.did);
+
+	if (len > 0 && len < sizeof(faults.did) - 2)
+		len += (size_t)snprintf(faults.did + len, sizeof(faults.did) - len, "; ");
+	(void)vsnprintf(faults.did + len, sizeof(faults.did) - len, format, args);
+}
+
+void faults_note(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	note(format, args);
+	va_end(args);
+}
+
+/* Writes it down; not 0 when it is to fail. */
+static int step(const char *format, ...)
+{
 	va_list args;
 
 	if (++faults.steps == faults.die_at)
 		_exit(FAULTS_DIED);
-	if (len > 0 && len < sizeof(faults.did) - 2)
-		len += (size_t)snprintf(faults.did + len, sizeof(faults.did) - len, "; ");
 	va_start(args, format);
-	(void)vsnprintf(faults.did + len, sizeof(faults.did) - len, format, args);
+	note(format, args);
 	va_end(args);
 	if (faults.steps != faults.fail_at)
 		return 0;

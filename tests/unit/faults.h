@@ -23,6 +23,8 @@ extern struct faults faults;
 
 /* No faults, no steps. */
 void faults_clear(void);
+/* Something that is no step, to be found among them in `did`. */
+void faults_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A new empty folder, for the test's end to remove with all that is in it. */
 char *folder_new(void);

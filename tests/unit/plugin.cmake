@@ -9,7 +9,14 @@ function(sb_faulty_test name)
 	target_link_options(${name} PRIVATE
 		-Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=close,--wrap=renameat)
 endfunction()
-sb_unit_test(test_plugin_ical LIBS sb_plugin)
+foreach(part ical parts report url)
+	sb_unit_test(test_plugin_${part} LIBS sb_plugin)
+endforeach()
 sb_faulty_test(test_plugin_file)
 sb_faulty_test(test_plugin_calendar)
 sb_faulty_test(test_plugin_state)
+sb_faulty_test(test_plugin_options) # for its folders
+sb_faulty_test(test_plugin_crash plugin_whole.c)
+# And this one no memory.
+sb_faulty_test(test_plugin_memory plugin_whole.c)
+target_link_options(test_plugin_memory PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup)
