@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 
 /* The connection inherits these parameters (SSL_new), so every handshake checks the name. */
 static int expect_host(SSL_CTX *ctx, const char *host)
@@ -48,4 +49,24 @@ int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx)
 	}
 	*ret_ctx = ctx;
 	return 0;
+}
+
+static void on_info(const SSL *ssl, int where, int result)
+{
+	const struct sb_tls_watch *watch = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const char *reason;
+
+	if (where != SSL_CB_CONNECT_EXIT || result > 0)
+		return;
+	/* None: it only waits for the peer. */
+	reason = ERR_reason_error_string(ERR_peek_last_error());
+	if (reason)
+		watch->on_failure(watch->data, reason);
+}
+
+void sb_tls_watch(SSL_CTX *ctx, const struct sb_tls_watch *watch)
+{
+	/* Given back as it came: on_info() only reads it. */
+	SSL_CTX_set_ex_data(ctx, 0, (void *)(uintptr_t)watch);
+	SSL_CTX_set_info_callback(ctx, on_info);
 }

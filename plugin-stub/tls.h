@@ -14,4 +14,13 @@
  */
 int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx);
 
+/* Is told why a handshake failed, in OpenSSL's words: "wrong version number". */
+struct sb_tls_watch {
+	void (*on_failure)(void *data, const char *reason);
+	void *data;
+};
+
+/* Keeps `watch`, for as long as there are handshakes of `ctx`. */
+void sb_tls_watch(SSL_CTX *ctx, const struct sb_tls_watch *watch);
+
 #endif

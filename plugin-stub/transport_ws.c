@@ -8,8 +8,8 @@
  */
 #include "plugin-stub/transport.h"
 
+#include "plugin-stub/ending.h"
 #include "plugin-stub/frames.h"
-#include "plugin-stub/retry_after.h"
 #include "plugin-stub/tls.h"
 #include "plugin-stub/ws_context.h"
 #include "protocol/limits.h"
@@ -20,11 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLOSE_MS  2000 /* for the peer to answer our close */
-#define RX_BYTES  16384
-#define NO_CLOSE  1006 /* RFC 6455 section 7.1.5: the connection just vanished */
-#define TOO_BIG	  1009
-#define WORDS_MAX 200
+#define CLOSE_MS 2000 /* for the peer to answer our close */
+#define RX_BYTES 16384
+#define TOO_BIG	 1009
 
 enum ws_state {
 	WS_IDLE,
@@ -43,6 +41,7 @@ struct ws {
 	uv_timer_t later;
 	struct lws_context *context;
 	SSL_CTX *ssl_ctx;
+	struct sb_tls_watch tls_watch;
 	struct lws *wsi; /* NULL: none */
 	enum ws_state state;
 	bool freeing;
@@ -51,9 +50,7 @@ struct ws {
 	struct sb_outbox out;
 	struct sb_inbox in; /* the message that is arriving */
 	char *header;	    /* "Bearer TOKEN", or NULL */
-	/* How it ended. */
-	struct sb_gone gone;
-	char words[WORDS_MAX];
+	struct sb_ending ending;
 };
 
 static struct ws *ws_of(struct sb_transport *transport)
@@ -71,28 +68,6 @@ static void forget_messages(struct ws *ws)
 	sb_inbox_clear(&ws->in);
 }
 
-/* Words for a person: what libwebsockets or the peer said, as one printable line. */
-static void set_words(struct ws *ws, const char *text, size_t len)
-{
-	size_t n = len < WORDS_MAX - 1 ? len : WORDS_MAX - 1;
-
-	memcpy(ws->words, text, n);
-	ws->words[n] = '\0';
-	for (char *c = ws->words; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = ' ';
-	}
-}
-
-static void set_end(struct ws *ws, int code, const char *words)
-{
-	if (ws->gone.code != 0)
-		return; /* the first cause is the one to tell */
-	ws->gone.code = code;
-	if (!ws->words[0])
-		set_words(ws, words, strlen(words));
-}
-
 /* The wsi is no more, whichever callback said so first. */
 static void connection_is_gone(struct ws *ws)
 {
@@ -100,8 +75,8 @@ static void connection_is_gone(struct ws *ws)
 		return;
 	ws->wsi = NULL;
 	if (ws->close_sent)
-		set_end(ws, ws->close_code, "closed by us");
-	set_end(ws, NO_CLOSE, "the connection was lost");
+		sb_ending_set(&ws->ending, ws->close_code, "closed by us");
+	sb_ending_set(&ws->ending, SB_ENDING_VANISHED, "the connection was lost");
 	ws->state = WS_GONE;
 	if (!ws->freeing)
 		uv_timer_start(&ws->later, on_later, 0, 0);
@@ -109,13 +84,11 @@ static void connection_is_gone(struct ws *ws)
 
 static void tell_gone(struct ws *ws)
 {
-	struct sb_gone gone = ws->gone;
-	char words[WORDS_MAX];
+	struct sb_ending ending = ws->ending; /* the handler may connect anew */
+	struct sb_gone gone = sb_ending_gone(&ending);
 
 	forget_messages(ws);
 	ws->state = WS_IDLE;
-	memcpy(words, ws->words, sizeof(words));
-	gone.words = words; /* the handler may connect anew */
 	ws->handler.on_gone(ws->handler.data, &gone);
 }
 
@@ -147,7 +120,7 @@ static void ws_drop(struct sb_transport *transport)
 
 	if (ws->state == WS_IDLE || ws->state == WS_GONE)
 		return;
-	set_end(ws, NO_CLOSE, "let go by us");
+	sb_ending_set(&ws->ending, SB_ENDING_VANISHED, "let go by us");
 	ws->state = WS_FALLING;
 	uv_timer_start(&ws->later, on_later, 0, 0);
 }
@@ -266,35 +239,37 @@ static int on_peer_close(struct ws *ws, const unsigned char *payload, size_t len
 	if (ws->close_sent)
 		return -1; /* the answer to ours */
 	if (len > 2)
-		set_words(ws, (const char *)payload + 2, len - 2);
-	set_end(ws, code, "");
+		sb_ending_explain(&ws->ending, "%.*s", (int)len - 2, (const char *)payload + 2);
+	sb_ending_set(&ws->ending, code, "");
 	return 0;
 }
 
-/* The TLS library knows best why; libwebsockets passes on "connect SSL err". */
+/* The TLS library knows best why; libwebsockets passes on "connect SSL err 1". */
+static void on_tls_failure(void *data, const char *reason)
+{
+	sb_ending_explain(&((struct ws *)data)->ending, "no TLS with the server: %s", reason);
+}
+
 static void on_certificate(struct ws *ws, X509_STORE_CTX *store)
 {
-	char words[WORDS_MAX];
-
-	snprintf(words, sizeof(words), "the server's certificate is refused: %s",
-		 X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
-	if (!ws->words[0])
-		set_words(ws, words, strlen(words));
+	sb_ending_explain(&ws->ending, "the server's certificate is refused: %s",
+			  X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
 }
 
 static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text, size_t len)
 {
 	unsigned int status = lws_http_client_http_response(wsi);
-	char words[WORDS_MAX], after[16];
+	char after[16];
 
 	if (status != 0 && status != 101) {
-		snprintf(words, sizeof(words), "the upgrade was answered with HTTP %u", status);
-		if (lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0)
-			ws->gone.has_hint = sb_retry_after_parse(after, &ws->gone.hint_ms);
-	} else {
-		snprintf(words, sizeof(words), "%.*s", (int)len, text ? text : "");
+		bool has_after =
+			lws_hdr_copy(wsi, after, sizeof(after), WSI_TOKEN_HTTP_RETRY_AFTER) > 0;
+
+		sb_ending_set_http(&ws->ending, status, has_after ? after : NULL);
 	}
-	set_end(ws, NO_CLOSE, words[0] ? words : "the connection could not be made");
+	if (len > 0)
+		sb_ending_explain(&ws->ending, "%.*s", (int)len, text);
+	sb_ending_set(&ws->ending, SB_ENDING_VANISHED, "the connection could not be made");
 }
 
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -363,12 +338,11 @@ static void ws_connect(struct sb_transport *transport)
 	if (ws->state != WS_IDLE)
 		return;
 	sb_url_authority(url->host, url->port, host, sizeof(host));
-	memset(&ws->gone, 0, sizeof(ws->gone));
-	ws->words[0] = '\0';
+	sb_ending_clear(&ws->ending);
 	ws->close_sent = false;
 	ws->state = WS_CONNECTING;
 	if (!lws_client_connect_via_info(&info)) {
-		set_end(ws, NO_CLOSE, "the connection could not be made");
+		sb_ending_set(&ws->ending, SB_ENDING_VANISHED, "the connection could not be made");
 		connection_is_gone(ws);
 	}
 }
@@ -426,7 +400,10 @@ int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *opti
 	sb_outbox_init(&ws->out);
 	uv_timer_init(loop, &ws->later);
 	ws->later.data = ws;
+	ws->tls_watch = (struct sb_tls_watch){.on_failure = on_tls_failure, .data = ws};
 	err = sb_tls_client_new(options->url.host, options->ca, &ws->ssl_ctx);
+	if (!err)
+		sb_tls_watch(ws->ssl_ctx, &ws->tls_watch);
 	if (!err && options->bearer && asprintf(&ws->header, "Bearer %s", options->bearer) < 0) {
 		ws->header = NULL;
 		err = -ENOMEM;

@@ -17,7 +17,7 @@ import websockets
 
 EPOCH = "k3f9q2"
 PUBLISHED_AT = "2026-11-23T09:12:44.123456Z"
-SECONDS = 20  # for anything that a test waits for; an error, never a delay
+SECONDS = 30  # for anything that a test waits for; an error, never a delay
 
 
 def cursor(seq, epoch=EPOCH):
@@ -124,6 +124,7 @@ class Session:
                 raise AssertionError(f"{kind} was due, this came: {message}")
 
     async def welcome(self, at=0, head=None, epoch=EPOCH, **fields):
+        """Takes hello and answers it; the back-off that it asks for is so short that tests need not wait."""
         self.hello = await self.receive("hello")
         await self.send({"type": "welcome", "session": f"s{self.number}", "mailbox": "ada@example.com",
                          "cursor": cursor(at, epoch), "head": at if head is None else head, "window": 32,
@@ -210,6 +211,10 @@ class Answer(Loop):
         self.context, self.text = context, text
         self.server = None
         self.port = None
+
+    @property
+    def url(self):
+        return f"wss://localhost:{self.port}"
 
     async def _serve(self, reader, writer):
         try:

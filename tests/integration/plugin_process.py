@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 
-SECONDS = 20
+SECONDS = 30  # for anything that a test waits for; an error, never a delay
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAM = pathlib.Path(os.environ.get("SLOTBELL_BUILD", ROOT / "build/dev")) / "slotbell-plugin"
 TOKEN = "sbd_7_" + "A" * 43

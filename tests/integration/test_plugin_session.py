@@ -1,28 +1,15 @@
 """slotbell-plugin against a scripted server: what it writes, acks and says in a session, and how that ends."""
 
+import json
 import re
 import signal
 
 import pytest
 
-from fake_server import EPOCH, Certificates, FakeServer, booking, cursor
-from plugin_process import PROGRAM, TOKEN, Plugin
+from fake_server import EPOCH, FakeServer, booking, cursor
+from plugin_process import PROGRAM, TOKEN
 
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def context(certificates):
-    return certificates.server("good")
-
-
-@pytest.fixture
-def start(tmp_path, certificates, context):
-    """start(server, *options): a plug-in for this server."""
-    return lambda server, *options, **more: Plugin(tmp_path, server.url, certificates.ca, *options, **more)
+pytest_plugins = ["fixtures_plugin"]
 
 
 def sequence(text):
@@ -276,7 +263,7 @@ def test_a_large_booking_in_many_frames_is_one_message(start, context):
 
     async def script(session):
         await session.welcome(0)
-        text = __import__("json").dumps(booking(1, "large", description="ä" * 12000, attendees=attendees))
+        text = json.dumps(booking(1, "large", description="ä" * 12000, attendees=attendees))
 
         async def parts():
             for start_at in range(0, len(text), 1000):

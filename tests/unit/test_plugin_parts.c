@@ -1,5 +1,6 @@
-/* The plug-in's small parts: the jump of a clock, Retry-After, file names, queues of messages. */
+/* The plug-in's small parts: the jump of a clock, why a connection ended, file names, queues. */
 #include "plugin-stub/calendar_name.h"
+#include "plugin-stub/ending.h"
 #include "plugin-stub/frames.h"
 #include "plugin-stub/jump.h"
 #include "plugin-stub/retry_after.h"
@@ -94,6 +95,67 @@ static void retry_after_is_a_number_of_seconds(void **state)
 		if (sb_retry_after_parse(cases[i].text, &ms) != cases[i].good)
 			fail_msg("%s", cases[i].text);
 		assert_int_equal(ms, cases[i].ms);
+	}
+}
+
+/* ---- endings ---- */
+
+static void the_first_cause_and_the_first_words_are_told(void **state)
+{
+	struct sb_ending ending;
+
+	(void)state;
+	sb_ending_clear(&ending);
+	sb_ending_explain(&ending, "%s", "");
+	sb_ending_explain(&ending, "the certificate is refused: %s", "expired");
+	sb_ending_set(&ending, 1006, "connect SSL err 1");
+	sb_ending_set(&ending, 1000, "closed by us");
+	assert_int_equal(sb_ending_gone(&ending).code, 1006);
+	assert_string_equal(sb_ending_gone(&ending).words, "the certificate is refused: expired");
+	assert_false(sb_ending_gone(&ending).has_hint);
+	sb_ending_clear(&ending);
+	assert_int_equal(ending.code, 0);
+	assert_string_equal(ending.words, "");
+}
+
+static void an_http_answer_may_say_when_to_come_back(void **state)
+{
+	static const struct {
+		const char *after;
+		bool has_hint;
+		uint32_t hint_ms;
+	} cases[] = {{NULL, false, 0}, {"soon", false, 0}, {"7", true, 7000}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct sb_ending ending;
+		struct sb_gone gone;
+
+		sb_ending_clear(&ending);
+		sb_ending_set_http(&ending, 503, cases[i].after);
+		gone = sb_ending_gone(&ending);
+		assert_int_equal(gone.code, 1006);
+		assert_int_equal(gone.has_hint, cases[i].has_hint);
+		assert_int_equal(gone.hint_ms, cases[i].hint_ms);
+		assert_string_equal(gone.words, "the upgrade was answered with HTTP 503");
+	}
+}
+
+static void words_are_one_line_of_a_bounded_length(void **state)
+{
+	char text[SB_ENDING_WORDS_SIZE + 8];
+
+	(void)state;
+	for (size_t len = SB_ENDING_WORDS_SIZE - 2; len <= SB_ENDING_WORDS_SIZE; len++) {
+		struct sb_ending ending;
+
+		memset(text, '\n', len);
+		text[len] = '\0';
+		sb_ending_clear(&ending);
+		sb_ending_set(&ending, 4000, text);
+		assert_int_equal(strlen(ending.words),
+				 len < SB_ENDING_WORDS_SIZE ? len : SB_ENDING_WORDS_SIZE - 1);
+		assert_int_equal(ending.words[strspn(ending.words, " ")], '\0');
 	}
 }
 
@@ -196,6 +258,9 @@ int main(void)
 		cmocka_unit_test(clocks_may_drift_and_looks_be_late),
 		cmocka_unit_test(a_clock_that_leaves_the_other_behind_has_jumped),
 		cmocka_unit_test(retry_after_is_a_number_of_seconds),
+		cmocka_unit_test(the_first_cause_and_the_first_words_are_told),
+		cmocka_unit_test(an_http_answer_may_say_when_to_come_back),
+		cmocka_unit_test(words_are_one_line_of_a_bounded_length),
 		cmocka_unit_test(a_uid_names_a_file_in_its_folder_whatever_it_holds),
 		cmocka_unit_test(a_long_uid_becomes_its_beginning_and_its_hash),
 		cmocka_unit_test(messages_leave_in_the_order_they_came),
