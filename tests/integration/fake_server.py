@@ -143,6 +143,10 @@ class Session:
         await self.send({"type": "acked", "cursor": acks[-1]["cursor"]})
         return acks
 
+    async def wait(self, event):
+        """Until the test says so, by a threading.Event."""
+        assert await asyncio.get_running_loop().run_in_executor(None, event.wait, SECONDS)
+
     async def goodbye(self, reason, code, after_ms=1):
         await self.send({"type": "goodbye", "reason": reason, "reconnect_after_ms": after_ms})
         await self.close(code, reason)

@@ -22,14 +22,18 @@ class Plugin:
         self.calendar = self.folder / "calendar"
         self.state = self.folder / "state.json"
         self.url, self.ca, self.options = url, ca, options
+        self.program = PROGRAM
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "token").write_text(token + "\n")
 
-    def run(self, *options, **environment):
-        command = [str(PROGRAM), "--json", "--url", self.url, "--token-file", str(self.folder / "token"),
+    def run(self, *options, limit=None, **environment):
+        """`limit`: how many bytes a file of its may have."""
+        command = [str(self.program), "--json", "--url", self.url, "--token-file", str(self.folder / "token"),
                    "--calendar", str(self.calendar), "--state", str(self.state)]
         if self.ca:
             command += ["--ca", str(self.ca)]
+        if limit:
+            command = ["prlimit", f"--fsize={limit}:unlimited", "--", *command]
         return Running([*command, *self.options, *options], environment)
 
     def files(self):
@@ -59,7 +63,8 @@ class Running:
 
     def _read_lines(self):
         for line in self.process.stdout:
-            self._queue.put(json.loads(line))
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                self._queue.put(json.loads(line))
         self._queue.put(None)
 
     def _read_words(self):
@@ -99,6 +104,10 @@ class Running:
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         return self.end()
+
+    def kill(self):
+        """SIGKILL; all that it said before is in `lines`."""
+        assert self.stop(signal.SIGKILL) == -signal.SIGKILL
 
     def said(self, what):
         return [line for line in self.lines if line["what"] == what]
