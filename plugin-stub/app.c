@@ -359,8 +359,8 @@ enum sb_exit sb_app_run(struct sb_options *options)
 	app->options = options;
 	app->report = (struct sb_report){
 		.out = stdout, .err = stderr, .json = options->json, .url = options->url_text};
-	/* A reader of our output that went away is no reason to die in the middle of a booking, and a
-	 * limit on files is a write that fails. */
+	/* A reader of our output that went away is no reason to die in the middle of a booking, and
+	 * a limit on files is a write that fails. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	result = run(app);

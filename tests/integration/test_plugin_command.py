@@ -1,10 +1,11 @@
 """slotbell-plugin's command line: exit codes, and words for what cannot be used. No server is needed."""
 
+import re
 import subprocess
 
 import pytest
 from fake_server import Certificates
-from plugin_process import PROGRAM, TOKEN
+from plugin_process import PROGRAM, ROOT, TOKEN
 
 URL = "wss://127.0.0.1:1"
 
@@ -28,11 +29,13 @@ def test_help_and_version_are_0_and_on_standard_output(folder):
         assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(beginning)
 
 
-def test_help_names_every_option(folder):
-    text = run(folder, "--help").stdout
-    for name in ("url", "token-file", "calendar", "state", "ca", "proxy", "transport", "token-in-hello", "once", "json",
-                 "version", "help"):
-        assert f"--{name}" in text
+def test_help_and_manual_page_name_every_option(folder):
+    source = (ROOT / "plugin-stub/options.c").read_text()
+    options = re.findall(r'{"([a-z-]+)", (?:required|no)_argument', source)
+    assert len(options) == 12
+    text, page = run(folder, "--help").stdout, (ROOT / "docs/man/slotbell-plugin.1").read_text()
+    for name in options:
+        assert re.search(rf"--{name}\b", text) and re.search(rf"^\.It Fl -{name}\b", page, re.MULTILINE), name
     assert max(map(len, text.splitlines())) <= 100
 
 
