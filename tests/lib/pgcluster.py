@@ -13,21 +13,18 @@ Standard library only.
 import argparse
 import atexit
 import contextlib
-import glob
 import json
 import os
-import pwd
 import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from urllib.parse import quote
 
-ROOT_RUNS_AS = "postgres"
+from pgcluster_files import ClusterFiles, PgError
+
 START_SECONDS = 60
 SUPERUSER = "postgres"
 STATE = "cluster.json"
@@ -42,45 +39,6 @@ SETTINGS = {
     "max_connections": "100",
 }
 NO_FSYNC = {"fsync": "off", "full_page_writes": "off"}
-
-
-class PgError(Exception):
-    """PostgreSQL is not there, or did not do what was asked; the text says what and where the log is."""
-
-
-def find_bin():
-    """The folder with initdb and postgres: the newest Debian one, else PATH's."""
-    found = [
-        (int(path.split("/")[-2]), path)
-        for path in glob.glob("/usr/lib/postgresql/*/bin")
-        if path.split("/")[-2].isdigit() and os.access(f"{path}/postgres", os.X_OK)
-    ]
-    if found:
-        return max(found)[1]
-    on_path = shutil.which("postgres")
-    if on_path:
-        return os.path.dirname(os.path.realpath(on_path))
-    raise PgError("no PostgreSQL server here: neither /usr/lib/postgresql/*/bin nor PATH has postgres")
-
-
-def _owner():
-    """Who runs PostgreSQL: None for the caller, a passwd entry when the caller is root."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam(ROOT_RUNS_AS)
-    except KeyError:
-        raise PgError(f"root cannot run PostgreSQL and there is no user {ROOT_RUNS_AS!r}") from None
-
-
-def _reachable(folder, owner):
-    """May `owner` walk down to `folder`? What does not exist yet will be ours and is not asked."""
-    probe = os.path.abspath(folder)
-    while not os.path.isdir(probe):
-        probe = os.path.dirname(probe)
-    return subprocess.run(
-        ["/usr/bin/test", "-x", probe], user=owner.pw_uid, group=owner.pw_gid, extra_groups=[], cwd="/", check=False
-    ).returncode == 0
 
 
 def _free_port():
@@ -101,7 +59,7 @@ def _wait_gone(pids, seconds=30):
                 os.close(handle)
 
 
-class PgCluster:
+class PgCluster(ClusterFiles):
     """One cluster. Use it in a `with`: it is running inside, stopped after.
 
     folder    where it lives (data, log, cluster.json); made if missing, kept afterwards. None: a private
@@ -109,32 +67,19 @@ class PgCluster:
               the data lies in a temporary folder and `folder`/data is a symlink to it.
     settings  postgresql.conf settings, name -> value
     fsync     False: the data may be lost with the machine, and tests are quick
-    tcp       True: also on 127.0.0.1, at a free port (`port`), with `password`
+    tcp       True: also on `address`, at a free port (`port`), with `password`
+    address   another one than loopback's: clients of its networks are let in
+    prefix    words before the commands that start it: ("nsenter", "--net=FILE")
     socket    connections go through <socket folder>/.s.PGSQL.<port>, trusted: the folder is private
     """
 
-    def __init__(self, folder=None, settings=None, fsync=False, tcp=False):
-        self.bin = find_bin()
-        self.temporary = folder is None
-        self.folder = os.path.abspath(folder or tempfile.mkdtemp(prefix="sbpg-", dir="/tmp"))
+    def __init__(self, folder=None, settings=None, fsync=False, tcp=False, address="127.0.0.1", prefix=()):
+        super().__init__(folder, prefix)
         self.settings = {**SETTINGS, **({} if fsync else NO_FSYNC), **(settings or {})}
-        self.tcp = tcp
+        self.tcp, self.address = tcp, address
         self.port = _free_port() if tcp else 5432
         self.password = secrets.token_hex(16)
-        self.socket_dir = None
-        self._owner = _owner()
         self._guard = None
-        self._elsewhere = None  # the data's temporary folder, when `folder` cannot be reached
-
-    # ---- paths ----
-
-    @property
-    def data(self):
-        return os.path.realpath(os.path.join(self.folder, "data"))  # resolved: PostgreSQL's user may not walk the link
-
-    @property
-    def log(self):
-        return os.path.join(self.data, "server.log")
 
     @property
     def pid(self):
@@ -166,19 +111,21 @@ class PgCluster:
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
             return
         self._make_data_folder()
-        with self._password_file() as pwfile:
+        with self._password_file(self.password) as pwfile:
             self._run(
                 "initdb", "-D", self.data, "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--no-sync",
                 "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={pwfile}",
             )  # fmt: skip
-        self._write_settings()
+        if self.address != "127.0.0.1":
+            self._let_neighbours_in()
+        self._configure()
 
     def start(self):
         """Start and wait until it answers. Nothing if it runs."""
         if self.pid:
             return
         self._make_socket_dir()
-        self._write_settings()
+        self._configure()
         try:
             self._run("pg_ctl", "start", "-w", "-s", "-t", str(START_SECONDS), "-D", self.data, "-l", self.log)
         except PgError as error:
@@ -213,31 +160,25 @@ class PgCluster:
     def reload(self, **settings):
         """Change settings of the running server that need no restart."""
         self.settings.update(settings)
-        self._write_settings()
+        self._configure()
         self._run("pg_ctl", "reload", "-s", "-D", self.data)
 
     def close(self):
         """Stop for good: no process, no socket folder, nothing in /tmp is left. Can be called twice."""
         self.stop("immediate" if self.temporary else "fast")
         self._drop_guard()
-        if self.socket_dir:
-            shutil.rmtree(self.socket_dir, ignore_errors=True)
-            self.socket_dir = None
-        if self.temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        if self.temporary and self._elsewhere:
-            shutil.rmtree(self._elsewhere, ignore_errors=True)
+        self._drop_folders()
 
     # ---- use ----
 
     def url(self, dbname="postgres", user=SUPERUSER, tcp=False, password=None):
-        """A connection URL: through the socket, or through 127.0.0.1 with a password (the superuser's if none is given)."""
+        """A connection URL: through the socket, or through TCP with a password (the superuser's if none is given)."""
         if not tcp:
             return f"postgresql://{quote(user, '')}@/{quote(dbname, '')}?host={self.socket_dir}&port={self.port}"
         if not self.tcp:
             raise PgError("this cluster was made without tcp=True")
         word = quote(password or self.password, "")
-        return f"postgresql://{quote(user, '')}:{word}@127.0.0.1:{self.port}/{quote(dbname, '')}"
+        return f"postgresql://{quote(user, '')}:{word}@{self.address}:{self.port}/{quote(dbname, '')}"
 
     def psql(self, sql, dbname="postgres", user=SUPERUSER):
         """Run SQL by psql and return what it prints, unaligned and without headers."""
@@ -275,7 +216,7 @@ class PgCluster:
                 "pg_basebackup", "-D", other.data, "-R", "-X", "stream", "-c", "fast", "--no-sync",
                 "-d", f"{self.url()}&application_name=standby",
             )  # fmt: skip
-            other._write_settings()
+            other._configure()
         except BaseException:
             other.close()
             raise
@@ -285,101 +226,16 @@ class PgCluster:
         """Make a primary of a running standby; returns when it takes writes."""
         self._run("pg_ctl", "promote", "-w", "-s", "-t", str(START_SECONDS), "-D", self.data)
 
-    def log_tail(self, lines=20):
-        try:
-            with open(self.log, encoding="utf-8", errors="replace") as file:
-                return "".join(file.readlines()[-lines:])
-        except FileNotFoundError:
-            return ""
-
     # ---- inside ----
 
-    def _run(self, program, *arguments):
-        """Run one of PostgreSQL's programs as the user that it must run as."""
-        as_owner = {}
-        if self._owner:
-            as_owner = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
-        # A file, not a pipe: the server that pg_ctl starts keeps it open and would hold a pipe's reader.
-        with tempfile.TemporaryFile() as output:
-            run = subprocess.run(
-                [f"{self.bin}/{program}", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                cwd="/", check=False, env=self._environment(), **as_owner,
-            )  # fmt: skip
-            if run.returncode:
-                output.seek(0)
-                words = output.read().decode(errors="replace").strip()
-                raise PgError(f"{program} failed with {run.returncode}: {words}")
-
-    @staticmethod
-    def _environment():
-        """The caller's environment without what would steer libpq elsewhere."""
-        return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
-
-    def _give(self, path):
-        if self._owner:
-            os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
-
-    def _make_data_folder(self):
-        os.makedirs(self.folder, exist_ok=True)
-        if self.temporary:
-            self._give(self.folder)
-        if self._owner and not _reachable(self.folder, self._owner):
-            self._elsewhere = tempfile.mkdtemp(prefix="sbpg-", dir="/tmp")
-            self._give(self._elsewhere)
-            target = os.path.join(self._elsewhere, "data")
-            os.mkdir(target, 0o700)
-            self._give(target)
-            link = os.path.join(self.folder, "data")
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(link)
-            os.symlink(target, link)
-            print(
-                f"pgcluster: user {ROOT_RUNS_AS} cannot get into {self.folder}: the data is in {target}",
-                file=sys.stderr,
-            )
-            return
-        os.makedirs(self.data, mode=0o700, exist_ok=True)
-        self._give(self.data)
-
-    def _make_socket_dir(self):
-        """A short path: a socket's address has room for 107 bytes, and build folders lie deep."""
-        if self.socket_dir and os.path.isdir(self.socket_dir):
-            return
-        self.socket_dir = tempfile.mkdtemp(prefix="sbpg-s-", dir="/tmp")
-        self._give(self.socket_dir)
-
-    @contextlib.contextmanager
-    def _password_file(self):
-        with tempfile.NamedTemporaryFile("w", prefix="sbpg-", dir="/tmp") as file:
-            file.write(self.password + "\n")
-            file.flush()
-            self._give(file.name)
-            yield file.name
-
-    def _write_settings(self):
-        """Our settings in a file of their own, read last; postgresql.conf gets one line, once."""
-        ours = {
-            **self.settings,
-            "listen_addresses": "127.0.0.1" if self.tcp else "",
-            "port": str(self.port),
-            "unix_socket_directories": self.socket_dir or "/tmp",
-        }
-        path = os.path.join(self.data, "slotbell.conf")
-        with open(path, "w", encoding="utf-8") as file:
-            for name, value in ours.items():
-                escaped = str(value).replace("'", "''")
-                file.write(f"{name} = '{escaped}'\n")
-        self._give(path)
-        include = "include 'slotbell.conf'\n"
-        main = os.path.join(self.data, "postgresql.conf")
-        with open(main, "r+", encoding="utf-8") as file:
-            if include not in file.read():
-                file.write(include)
+    def _configure(self):
+        listen = self.address if self.tcp else ""
+        self._write_settings({**self.settings, "listen_addresses": listen, "port": str(self.port)})
 
     def _save(self):
         """What `open_existing` needs to find a running cluster again."""
-        state = {"settings": self.settings, "tcp": self.tcp, "port": self.port, "password": self.password,
-                 "socket_dir": self.socket_dir}  # fmt: skip
+        state = {"settings": self.settings, "tcp": self.tcp, "address": self.address, "port": self.port,
+                 "password": self.password, "socket_dir": self.socket_dir}  # fmt: skip
         path = os.path.join(self.folder, STATE)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(state, file)
@@ -399,12 +255,10 @@ class PgCluster:
         if self._guard:
             return
         script = 'cat >/dev/null; "$0" stop -m immediate -s -D "$1" >/dev/null 2>&1; shift; rm -rf -- "$@"'
-        as_owner = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
         leave = [self.folder] if self.temporary else []
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", script, f"{self.bin}/pg_ctl", self.data, self.socket_dir, *leave],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-            start_new_session=True, **as_owner,
+            self._as_owner("/bin/sh", "-c", script, f"{self.bin}/pg_ctl", self.data, self.socket_dir, *leave),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
         )  # fmt: skip
         atexit.register(self.close)
 
