@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test test-long packages install clean
+.PHONY: all help demo test test-long chaos packages install clean
 
 all: ## build slotbelld, slotbellctl and slotbell-plugin into build/
 	@tests/lib/packages --check build
@@ -28,6 +28,11 @@ test: ## every test that fits into 20 minutes on 2 cores (STAGES="lint unit": on
 test-long: ## the same with hours instead of minutes where that shows more
 	@tests/lib/packages build demo test
 	@tests/run --long $(STAGES)
+
+chaos: ## make trouble for MINUTES=30, and see whether anything is lost (SEED=N: as it was planned that time)
+	@tests/lib/packages build demo test
+	@tests/lib/build release
+	@SLOTBELL_BUILD=build $(PYTHON) tests/chaos/chaos.py --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 packages: ## install the Debian packages that the goals above need
 	@tests/lib/packages build demo test

@@ -64,9 +64,9 @@ def folded(value, width=120):
     return text if len(text) <= width else re.sub(rf"(.{{1,{width}}}\S)(?=\S)", r"\1\n\t", text)
 
 
-def certificate(folder):
-    """A throwaway authority and server certificate in `folder`, which is returned."""
-    subprocess.run([str(ROOT / "config/dev-ca.sh"), str(folder)], check=True, capture_output=True)
+def certificate(folder, *names):
+    """A throwaway authority and server certificate in `folder`, which is returned. names: beside loopback's."""
+    subprocess.run([str(ROOT / "config/dev-ca.sh"), str(folder), *names], check=True, capture_output=True)
     return pathlib.Path(folder)
 
 
