@@ -57,8 +57,18 @@ async def story(world, seconds, settle, screen):
             loop.add_signal_handler(number, ended.cancel)
     screen.begin()
     world.begin()
-    with contextlib.suppress(asyncio.CancelledError):
-        await ended
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await ended
+        await quieten(world, trouble, settle, screen)
+    finally:
+        for plugin in world.plugins:
+            plugin.give_up()
+    return trouble.done
+
+
+async def quieten(world, trouble, settle, screen):
+    """The end of trouble: is all delivered, and what is booked while daemons cannot hear it?"""
     await trouble.calm()
     screen.say("no more trouble; everybody catches up")
     await world.stop_writers()
@@ -72,7 +82,6 @@ async def story(world, seconds, settle, screen):
     screen.say(f"all {len(world.plugins)} devices have everything" if not late else
                f"after {settle} s {len(late)} of {len(world.plugins)} devices have not everything")
     await world.end()
-    return trouble.done
 
 
 def table(screen, rows):

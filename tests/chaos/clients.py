@@ -62,8 +62,12 @@ class Plugin:
                 self._attempts += 1
             await asyncio.sleep(delay)
 
-    async def stop(self):
+    def give_up(self):
+        """At the next message, or when cancelled. (wait_for of Python 3.11 loses a cancellation that meets a message.)"""
         self._stopping = True
+
+    async def stop(self):
+        self.give_up()
         if self.client and self.client.socket:
             with contextlib.suppress(*UNREACHABLE):
                 await self.client.close()
@@ -89,6 +93,9 @@ class Plugin:
             await client.open()
         except UNREACHABLE:
             return None
+        if self._stopping:
+            await client.close()
+            return None
         self.client = client
         self.sessions += 1
         how, code = "broken off", None
@@ -105,7 +112,8 @@ class Plugin:
             self.client = None
             self._forget()
             self.history.add("ended", device=self.device, n=self.sessions, how=how, code=code)
-            client.drop()
+            if not client.socket.closed:
+                client.drop()
         goodbye = client.goodbye
         return goodbye["reconnect_after_ms"] / 1000 if goodbye else None
 
@@ -115,7 +123,7 @@ class Plugin:
                          daemon=client.daemon.port)  # fmt: skip
         await client.hello(cursor=cursor)
         patience = 6.0  # until welcome: longer than a daemon lets one wait for its database
-        while True:
+        while not self._stopping:
             message = await self._next(client, patience)
             handler = getattr(self, "_on_" + message["type"], None)
             if handler:

@@ -47,6 +47,18 @@ class History:
         self._file.close()
 
 
+def write_down(history, connection, starts):
+    """What the database holds at the end. starts: {device: where it was enrolled}, for those who were not there from the start."""
+    for row in connection.execute("SELECT address, head, base, epoch, previous_epoch FROM slotbell.mailbox"):
+        history.add("mailbox", **dict(zip(("address", "head", "base", "epoch", "previous_epoch"), row)))
+    for device, mailbox, acked in connection.execute("SELECT id, mailbox, acked FROM slotbell.devices"):
+        history.add("device", device=device, mailbox=mailbox, start=starts.get(device, 0), acked=acked)
+    for mark, mailbox, rings in connection.execute("SELECT mark, mailbox, rings FROM chaos.booked"):
+        history.add("booked", mark=mark, mailbox=mailbox, rings=rings)
+    for row in connection.execute("SELECT device_id, seq, reason FROM slotbell.receipt WHERE reason IS NOT NULL"):
+        history.add("failure", **dict(zip(("device", "seq", "reason"), row)))
+
+
 def read(path):
     with open(path, encoding="utf-8") as file:
         for line in file:

@@ -256,6 +256,13 @@ def test_what_postgresql_lost_itself_may_be_lost_where_that_is_said():
     assert after(story).wrong() == {"delivered_was_committed", "numbers_have_no_hole", "resets_only_where_needed"}
 
 
+def test_a_failure_may_be_lost_with_the_old_primary_only():
+    story = failed_over().booking(NEXT, "new", epoch="e2").acks(f"e2.{NEXT}", failed={"2": "conflict"}).acked(f"e2.{NEXT}")
+    assert after(story).wrong(may_lose=True) == set()
+    story = failed_over().booking(NEXT, "new", epoch="e2").acks(f"e2.{NEXT}", failed={str(NEXT): "conflict"}).acked(f"e2.{NEXT}")
+    assert after(story).wrong(may_lose=True) == {"failures_are_kept_once"}
+
+
 def test_a_reset_of_one_who_had_lost_nothing_is_a_fault():
     story = failed_over(lost=False).add("reset", device=1, n=1, cursor="e1.2", reason="epoch")
     story.booking(NEXT, "new", epoch="e2").acks(f"e2.{NEXT}").acked(f"e2.{NEXT}")

@@ -12,6 +12,7 @@ import subprocess
 
 import psycopg
 from clients import Plugin
+from history import write_down
 from networks import Networks
 from pgcluster import PgCluster
 from slotbelld import ENVIRONMENT, Daemon, built, certificate, spawn
@@ -177,23 +178,11 @@ class World:
         """Everybody goes home; the daemons must end when they are asked to, and cleanly."""
         for plugin in self.plugins:
             await plugin.stop()
-        done, _ = await asyncio.wait(self.tasks, timeout=20)
-        for task in done:
-            if task.exception():
-                raise task.exception()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*self.tasks)
         for which, daemon in enumerate(self.daemons):
             code = await asyncio.to_thread(daemon.stop)
             if code != 0:
                 self.history.add("surprise", who=f"daemon {which + 1}", text=f"ended with {code} on SIGTERM; see {daemon.log}")
-        self._write_down()
-
-    def _write_down(self):
         with self.sure() as connection:
-            for row in connection.execute("SELECT address, head, base, epoch, previous_epoch FROM slotbell.mailbox"):
-                self.history.add("mailbox", **dict(zip(("address", "head", "base", "epoch", "previous_epoch"), row)))
-            for device, mailbox, acked in connection.execute("SELECT id, mailbox, acked FROM slotbell.devices"):
-                self.history.add("device", device=device, mailbox=mailbox, start=self.starts.get(device, 0), acked=acked)
-            for mark, mailbox, rings in connection.execute("SELECT mark, mailbox, rings FROM chaos.booked"):
-                self.history.add("booked", mark=mark, mailbox=mailbox, rings=rings)
-            for device, seq, reason in connection.execute("SELECT device_id, seq, reason FROM slotbell.receipt WHERE reason IS NOT NULL"):
-                self.history.add("failure", device=device, seq=seq, reason=reason)
+            write_down(self.history, connection, self.starts)
