@@ -151,6 +151,27 @@ static void who_comes_too_late_is_told_what_is_gone(void **state)
 	world_free(world);
 }
 
+/* Its window is full while what comes next is deleted. */
+static void who_lags_while_events_expire_is_told_so(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	for (int i = 0; i < 6; i++)
+		world_book(world, 1);
+	assert_string_equal(client_said(&ada), "booking 1; booking 2; booking 3; booking 4");
+	world_pass(world, 2500); /* what was fetched ahead is let go */
+	world->mailboxes[1].numbering.floor = 5;
+	client_ack(&ada, 1);
+	assert_string_equal(client_said(&ada), "acked 1; reset expired 5; booking 6");
+	client_ack(&ada, 6);
+	assert_string_equal(client_said(&ada), "acked 6");
+	client_drop(&ada);
+	world_free(world);
+}
+
 /* An epoch opened by hand jumps ahead of any event: a session must not wait for numbers that hold
  * none. */
 static void an_epoch_without_events_lets_everyone_through(void **state)
@@ -194,6 +215,7 @@ int main(void)
 		cmocka_unit_test(a_cursor_of_an_unknown_epoch_gets_a_reset_and_what_is_not_acked),
 		cmocka_unit_test(mode_once_leaves_only_when_its_reset_is_acked),
 		cmocka_unit_test(who_comes_too_late_is_told_what_is_gone),
+		cmocka_unit_test(who_lags_while_events_expire_is_told_so),
 		cmocka_unit_test(an_epoch_without_events_lets_everyone_through),
 		cmocka_unit_test(the_window_does_not_count_the_jump_between_epochs),
 	};

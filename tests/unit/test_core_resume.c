@@ -1,5 +1,8 @@
-/* Coming back: cursors, races around registration, takeovers, slow readers, and a long random
- * story. */
+/*
+ * Coming back: cursors, races around registration, takeovers, slow readers, and
+ * a long random story. That each case fails without its remedy is tested, too,
+ * by taking the remedy out: tests/integration/test_core_remedies.py.
+ */
 #include "daemon/core/session.h"
 #include "world.h"
 #include <setjmp.h>
@@ -83,10 +86,10 @@ static void an_answer_older_than_a_session_does_not_count_for_it(void **state)
 	world_query(world); /* its snapshot: head 1 */
 	client_hello(&laptop, world, 2, ",\"cursor\":\"aaa.1\"");
 	world->deaf = true;
+	world->overtaking = true;
 	world_book(world, 1);
 	world_book(world, 1);
 	/* The laptop knows head 3, and the answer that says head 1 comes after it joined. */
-	world_settle(world);
 	assert_string_equal(client_said(&laptop),
 			    "welcome 1; acked 1; booking 2; booking 3; live 3");
 	client_drop(&desk);
@@ -106,6 +109,7 @@ static void a_mailbox_left_and_entered_again_waits_for_its_own_answer(void **sta
 	world_query(world);  /* its snapshot: nothing */
 	client_drop(&ada);
 	world->deaf = true;
+	world->overtaking = true;
 	world_book(world, 1);
 	client_hello(&ada, world, 1, "");
 	assert_string_equal(client_said(&ada), "welcome 0; booking 1; live 1");
@@ -219,6 +223,49 @@ static void a_newer_session_elsewhere_ends_the_one_here(void **state)
 	assert_string_equal(client_said(&ada), "close 4409");
 	client_drop(&ada);
 	world_free(world);
+}
+
+/* As if their answers had crossed: the one that comes last has the lower number. */
+static void an_older_session_whose_answer_comes_late_gives_way(void **state)
+{
+	struct world *world = world_new();
+	struct client old, new;
+
+	(void)state;
+	client_hello(&new, world, 1, "");
+	client_said(&new);
+	world->devices[1].session_no -= 2;
+	client_hello(&old, world, 1, "");
+	assert_string_equal(client_said(&old), "close 4409");
+	client_drop(&old);
+	world_book(world, 1);
+	assert_string_equal(client_said(&new), "booking 1");
+	client_drop(&new);
+	world_free(world);
+}
+
+/* Of two sessions of one device one ends; the news of the device still reach the other. */
+static void the_end_of_one_session_leaves_its_sister_to_be_found(void **state)
+{
+	(void)state;
+	for (int once_first = 0; once_first < 2; once_first++) {
+		struct world *world = world_new();
+		struct client live, once;
+
+		for (int i = 0; i < 2; i++) {
+			if (i == once_first)
+				client_hello(&live, world, 1, "");
+			else
+				client_hello(&once, world, 1, ",\"mode\":\"once\"");
+			world_settle(world);
+		}
+		client_drop(&once);
+		world->devices[1].outcome = SB_AUTH_REVOKED;
+		sb_hub_recheck(world->hub, 1);
+		assert_string_equal(client_said(&live), "close 4403");
+		client_drop(&live);
+		world_free(world);
+	}
 }
 
 static void mode_once_catches_up_and_leaves_and_replaces_nobody(void **state)
@@ -386,6 +433,8 @@ int main(void)
 		cmocka_unit_test(a_revocation_between_authentication_and_registration_is_heard),
 		cmocka_unit_test(the_newer_session_of_a_device_wins),
 		cmocka_unit_test(a_newer_session_elsewhere_ends_the_one_here),
+		cmocka_unit_test(an_older_session_whose_answer_comes_late_gives_way),
+		cmocka_unit_test(the_end_of_one_session_leaves_its_sister_to_be_found),
 		cmocka_unit_test(mode_once_catches_up_and_leaves_and_replaces_nobody),
 		cmocka_unit_test(a_slow_reader_is_a_cursor_and_no_queue),
 		cmocka_unit_test(whatever_happens_everyone_gets_everything_in_order),

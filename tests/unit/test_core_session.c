@@ -119,6 +119,24 @@ static void acks_that_come_while_one_is_saved_share_the_next_save(void **state)
 	world_free(world);
 }
 
+static void acked_is_said_only_when_the_database_has_it(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world_book(world, 1);
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	world->away = true;
+	client_ack(&ada, 1);
+	assert_string_equal(client_said(&ada), "");
+	world->away = false;
+	assert_string_equal(client_said(&ada), "acked 1");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void an_ack_said_again_is_answered_again(void **state)
 {
 	struct world *world = world_new();
@@ -323,6 +341,7 @@ int main(void)
 		cmocka_unit_test(every_device_of_a_mailbox_is_rung),
 		cmocka_unit_test(no_more_than_the_window_is_in_flight),
 		cmocka_unit_test(acks_that_come_while_one_is_saved_share_the_next_save),
+		cmocka_unit_test(acked_is_said_only_when_the_database_has_it),
 		cmocka_unit_test(an_ack_said_again_is_answered_again),
 		cmocka_unit_test(failures_are_kept_with_their_ack),
 		cmocka_unit_test(an_ack_is_kept_though_its_session_goes_at_once),

@@ -173,11 +173,20 @@ void world_query(struct world *world)
 	}
 }
 
+static struct question *next_answer(const struct world *world)
+{
+	struct question *question = world->answers;
+
+	while (world->overtaking && question && question->kind != AUTHENTICATE)
+		question = question->next;
+	return question ? question : world->answers;
+}
+
 void world_answer(struct world *world)
 {
 	struct question *question;
 
-	while ((question = world->answers)) {
+	while ((question = next_answer(world))) {
 		DL_DELETE(world->answers, question);
 		if (question->kind == AUTHENTICATE)
 			sb_hub_authenticated(world->hub, question->authenticate.session_id,

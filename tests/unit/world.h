@@ -50,8 +50,9 @@ struct world {
 	struct world_device devices[WORLD_DEVICES + 1];	     /* by id, from 1 */
 	struct question *asked, *answers;
 	size_t fetches, saves, authentications;
-	bool deaf; /* notifications are lost */
-	bool away; /* the database takes no statement */
+	bool deaf;	 /* notifications are lost */
+	bool overtaking; /* answers to authentications come before all others, however old */
+	bool away;	 /* the database takes no statement */
 };
 
 struct client {
