@@ -1,0 +1,162 @@
+"""Core's remedies taken out, one by one: the unit test that guards each must fail then.
+
+A remedy is a piece of text in a file of daemon/core. The file without it is
+compiled as the build compiles it, put before the library in the link of the
+unit test, and the test is run. (Remedies in SQL are taken out where they are
+tested: test_sql_order.py and test_daemon_races.py.)
+"""
+
+import functools
+import json
+import os
+import re
+import select
+import subprocess
+import time
+from typing import NamedTuple
+
+import pytest
+from slotbelld import ROOT, built
+
+BUILD = built(".").resolve()
+SECONDS = 30
+
+
+class Remedy(NamedTuple):
+    file: str
+    old: str
+    new: str
+    program: str
+    case: str
+
+
+REMEDIES = {
+    "register, then fetch, always": Remedy(
+        "mailbox.c", "session->settled = false;", "session->settled = true;",
+        "test_core_resume", "a_commit_between_authentication_and_registration_is_delivered"),
+    "an answer counts only for those that were there when it was asked": Remedy(
+        "mailbox.c", "if (!session->asked)\n", "if (0)\n",
+        "test_core_resume", "an_answer_older_than_a_session_does_not_count_for_it"),
+    "a mailbox stays while a fetch is in flight": Remedy(
+        "mailbox.c", "if (!mailbox->sessions && !mailbox->fetching)", "if (!mailbox->sessions)",
+        "test_core_resume", "a_mailbox_left_and_entered_again_waits_for_its_own_answer"),
+    "one fetch of a mailbox at a time": Remedy(
+        "mailbox.c", "\tif (mailbox->fetching)\n\t\treturn;\n", "",
+        "test_core_resume", "forged_wakes_cost_one_fetch_at_a_time"),
+    "a wake during a fetch repeats it": Remedy(
+        "mailbox.c", "\tmailbox->stale = true;\n\tsb_mailbox_feed(mailbox);", "\tmailbox->stale = !mailbox->fetching;\n\tsb_mailbox_feed(mailbox);",
+        "test_core_resume", "forged_wakes_cost_one_fetch_at_a_time"),
+    "the reconcile compares heads": Remedy(
+        "hub.c", "return held->head != told->head || ", "return ",
+        "test_core_resume", "a_lost_notification_is_made_good_by_the_reconcile"),
+    "a control notification is a question to the row": Remedy(
+        "hub.c", "(void)hub->store->ops->recheck(hub->store, device_id);",
+        "sb_session_close(sb_devices_find(hub, device_id), SB_REASON_REVOKED);",
+        "test_core_resume", "a_forged_control_closes_nobody"),
+    "who was being authenticated asks again after news of an unknown device": Remedy(
+        "hub.c", "hub->unheard++;", ";",
+        "test_core_resume", "a_revocation_between_authentication_and_registration_is_heard"),
+    "the higher session number wins, whichever answer comes first": Remedy(
+        "session_store.c", "s->session_no > session->session_no", "0",
+        "test_core_resume", "an_older_session_whose_answer_comes_late_gives_way"),
+    "an old socket's end removes its own session": Remedy(
+        "devices.c", "if (first == session) {", "if (first) {\n\t\tsession = first;",
+        "test_core_resume", "an_older_session_whose_answer_comes_late_gives_way"),
+    "mode once replaces nobody": Remedy(
+        "session_store.c", "if (!session->once && !take_over(session))", "if (!take_over(session))",
+        "test_core_resume", "mode_once_catches_up_and_leaves_and_replaces_nobody"),
+    "mode once waits until its ack is saved": Remedy(
+        "session.c", "session->saved >= session->sent && !session->reset_open", "!session->reset_open",
+        "test_core_resume", "mode_once_catches_up_and_leaves_and_replaces_nobody"),
+    "mode once waits until its reset is acked": Remedy(
+        "session.c", "session->saved >= session->sent && !session->reset_open", "session->saved >= session->sent",
+        "test_core_failover", "mode_once_leaves_only_when_its_reset_is_acked"),
+    "acked means saved": Remedy(
+        "session_client.c", "\t\tsb_session_save(session);\n\tsb_session_wake(session); /* the window",
+        "\t\tsb_session_save(session), session->saved = session->acked, session->owes_acked = true;\n\tsb_session_wake(session); /* the window",
+        "test_core_session", "acked_is_said_only_when_the_database_has_it"),
+    "an ack is kept though its session goes": Remedy(
+        "session.c", "\t\tsb_session_save_last(session);\n", "",
+        "test_core_session", "an_ack_is_kept_though_its_session_goes_at_once"),
+    "the window": Remedy(
+        "session.c", "session->hub->config.window;", "INT64_MAX;",
+        "test_core_session", "no_more_than_the_window_is_in_flight"),
+    "a drain waits for acks in flight": Remedy(
+        "hub.c", "return hub->acks_asked != hub->acks_answered;", "return hub->acks_asked > INT64_MAX;",
+        "test_core_time", "a_drain_says_goodbye_to_all_at_different_times_and_lets_nobody_in"),
+    "a cursor beyond head is no cursor": Remedy(
+        "numbering.c", "cursor->seq <= numbering->head ? SB_VERDICT_GOOD : SB_VERDICT_BEYOND", "SB_VERDICT_GOOD",
+        "test_core_failover", "a_cursor_beyond_head_gets_a_reset_until_it_is_acked"),
+    "of the previous epoch only what survived goes on": Remedy(
+        "numbering.c", " &&\n\t    cursor->seq <= numbering->base)", ")",
+        "test_core_failover", "a_live_session_that_missed_the_failover_is_reset_by_the_new_epoch"),
+    "what was saved of a lost history is not saved in the new one": Remedy(
+        "session.c", "\tif (session->saved > seq)\n\t\tsession->saved = seq;\n", "",
+        "test_core_failover", "a_live_session_beyond_a_lagging_standby_is_reset_before_the_next_booking"),
+    "events that are gone are said to be": Remedy(
+        "session.c", "if (session->sent < numbering->floor)", "if (0)",
+        "test_core_failover", "who_lags_while_events_expire_is_told_so"),
+}  # fmt: skip
+
+
+def compile_command(file):
+    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
+        if entry["file"] == str(ROOT / file):
+            return entry["command"]
+    raise AssertionError(f"the build compiles no {file}")
+
+
+def link_command(program):
+    commands = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", f"tests/{program}"],
+                              check=True, capture_output=True, text=True).stdout  # fmt: skip
+    return commands.strip().splitlines()[-1]
+
+
+def build_without(remedy, folder):
+    source = (ROOT / "daemon/core" / remedy.file).read_text()
+    assert source.count(remedy.old) == 1, f"{remedy.file} has {source.count(remedy.old)} times {remedy.old!r}"
+    crippled, program = folder / remedy.file, folder / remedy.program
+    crippled.write_text(source.replace(remedy.old, remedy.new))
+    command = compile_command(f"daemon/core/{remedy.file}")
+    command = re.sub(r" -o \S+ -c \S+$", f" -w -o {crippled}.o -c {crippled}", command)
+    subprocess.run(command, shell=True, check=True, cwd=BUILD)
+    command = link_command(remedy.program)
+    command = command.replace(f" -o tests/{remedy.program} ", f" {crippled}.o -o {program} ")
+    subprocess.run(command, shell=True, check=True, cwd=BUILD)
+    return program
+
+
+def verdict(program, case):
+    """What became of one case: "ok", "failed" (or the program died or hung in it), "" when it is not there."""
+    ours, theirs = os.openpty()  # on a terminal its lines come as they are written: what follows the case need not run
+    run = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    output, end = "", time.monotonic() + SECONDS
+    try:
+        while not re.search(rf"\[[^]]*(OK|FAILED)[^]]*\] {case}\b", output):
+            if not select.select([ours], [], [], max(0, end - time.monotonic()))[0]:
+                break
+            output += os.read(ours, 65536).decode(errors="replace")
+    except OSError:
+        pass  # the terminal's other end is closed: the program is done
+    finally:
+        run.kill()
+        run.wait()
+        os.close(ours)
+    if re.search(rf"\[ +OK \] {case}\b", output):
+        return "ok"
+    return "failed" if re.search(rf"\[ RUN +\] {case}\b", output) else ""
+
+
+@functools.cache
+def passes(program, case):
+    """As it was built, with all its remedies."""
+    return verdict(BUILD / "tests" / program, case) == "ok"
+
+
+@pytest.mark.skipif(not os.access("/usr/bin/ninja", os.X_OK), reason="the build has no ninja to ask for its commands")
+@pytest.mark.parametrize("name", REMEDIES)
+def test_without_it_its_unit_test_fails(name, tmp_path):
+    remedy = REMEDIES[name]
+    assert passes(remedy.program, remedy.case)
+    assert verdict(build_without(remedy, tmp_path), remedy.case) == "failed"
