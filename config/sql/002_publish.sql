@@ -207,6 +207,12 @@ BEGIN
 END
 $$;
 
+-- The lock between who publishes for an address that nobody has enrolled, and who enrols it. One of 256, so that a
+-- transaction over any number of addresses holds no more: PostgreSQL's table of locks is small, and fails all when full.
+CREATE FUNCTION slotbell.address_lock(address text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+    AS $$ SELECT hashtextextended('slotbell ' || (hashtextextended(address, 0) & 255), 0) $$;
+
 -- Publishes a change of a booking: the bell rings if, and only if, the caller's
 -- transaction commits. Returns an event id (not the seq, which is given at
 -- commit), or NULL when nothing rings: nobody has a plug-in for this mailbox,
@@ -270,7 +276,7 @@ BEGIN
     SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
     IF to_mailbox IS NULL THEN
         -- Nobody is enrolled. Whoever enrols this address now waits for this transaction, or was before it: look again.
-        PERFORM pg_advisory_xact_lock_shared(hashtextextended('slotbell ' || at_address, 0));
+        PERFORM pg_advisory_xact_lock_shared(slotbell.address_lock(at_address));
         SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
         IF to_mailbox IS NULL THEN
             RETURN NULL;

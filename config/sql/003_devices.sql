@@ -26,7 +26,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM slotbell.mailbox m WHERE m.address = at_address) THEN
         -- Waits for the transactions that publish for this address and were told that nobody is enrolled.
-        PERFORM pg_advisory_xact_lock(hashtextextended('slotbell ' || at_address, 0));
+        PERFORM pg_advisory_xact_lock(slotbell.address_lock(at_address));
         INSERT INTO slotbell.mailbox (address, epoch, system_id, timeline)
         SELECT at_address, slotbell.new_epoch_name(), h.system_id, h.timeline FROM slotbell.history() h
         ON CONFLICT (address) DO NOTHING;
