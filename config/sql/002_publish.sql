@@ -1,4 +1,8 @@
 -- publish(): what the booking backend calls, and the numbering at its commit.
+--
+-- Both without sequential scans: a backend's connection keeps their plans for
+-- as long as it lives, and the event table, which is near empty when all is
+-- delivered, may be large an hour later.
 
 SET LOCAL ROLE slotbell_owner;
 
@@ -38,7 +42,7 @@ $detect$;
 -- in, and it holds them for the rest of the commit only. Per mailbox, seq
 -- order is commit order, without a hole, and nobody sees 43 before 42.
 CREATE FUNCTION slotbell.number_events() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     pending record;
@@ -234,7 +238,7 @@ CREATE FUNCTION slotbell.publish(
     change text DEFAULT 'created',
     details jsonb DEFAULT NULL
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE

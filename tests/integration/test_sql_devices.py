@@ -164,6 +164,33 @@ def test_the_statements_of_the_daemon_use_their_indexes(db):
     assert "event_seq" in text and "device_pkey" in text and "event_unnumbered" in text
 
 
+def test_a_plan_made_for_empty_tables_is_good_for_full_ones(db):
+    """Connections live long and keep their plans; an event table is near empty when all is delivered."""
+    db.connect().execute("VACUUM ANALYZE")
+    connection = db.connect()
+    connection.execute("LOAD 'auto_explain'")
+    for setting in ("auto_explain.log_min_duration = 0", "auto_explain.log_nested_statements = on", "client_min_messages = log",
+                    "plan_cache_mode = force_generic_plan"):  # fmt: skip
+        connection.execute(f"SET {setting}")
+    plans = []
+    connection.add_notice_handler(lambda notice: plans.append(notice.message_primary))
+    connection.execute("SELECT * FROM slotbell.fetch('{1}', '{1}', 32, 100000)")
+    connection.execute("SELECT * FROM slotbell.authenticate('{1}', %s, '{t}')", ([PROOF],))
+    connection.execute("SELECT * FROM slotbell.ack('{1}', '{aaa}', '{1}', '{1}', '{1}', '{conflict}')")
+    connection.execute("SELECT * FROM slotbell.reconcile('{1}')")
+    db.enrol(ADA)
+    publish(connection, ADA, "x")
+    text = "\n".join(plans)
+    for table in ("event", "device", "mailbox", "booking_state", "receipt"):
+        assert f"Seq Scan on {table}" not in text, text
+
+
+def test_what_the_daemon_calls_is_not_planned_at_each_call(db):
+    planned = db.query("SELECT proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE proname = ANY (%s)"
+                       " AND p.pronamespace = 'slotbell'::regnamespace AND l.lanname = 'sql'", sorted(DAEMON - {"schema_version"}))  # fmt: skip
+    assert planned == []
+
+
 # ---- rights ----
 
 DAEMON = {"ack", "authenticate", "fetch", "reconcile", "schema_version"}
