@@ -53,7 +53,7 @@ CREATE TABLE slotbell.mailbox (
     previous_epoch text,
     system_id bigint NOT NULL,               -- the cluster and timeline that numbered last
     timeline integer NOT NULL,
-    device_count integer NOT NULL DEFAULT 0, -- live devices; 0: bookings are not kept
+    device_count integer NOT NULL DEFAULT 0, -- devices neither revoked nor stale; 0: bookings are not kept
     CHECK (address = lower(address) AND head >= base AND base >= 0 AND device_count >= 0)
 ) WITH (fillfactor = 70);
 
@@ -66,10 +66,12 @@ CREATE TABLE slotbell.device (
     hash bytea NOT NULL CHECK (octet_length(hash) = 32), -- SHA-256(salt || SHA-256(the token's secret))
     session_no bigint NOT NULL DEFAULT 0,                -- raised by each session that takes over
     acked bigint NOT NULL,                               -- the last seq that it has dealt with
+    floor bigint NOT NULL DEFAULT 0,                     -- as the mailbox's, for this device alone: while it was stale
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
     revoked_at timestamptz,
-    last_seen_at timestamptz
+    last_seen_at timestamptz,                            -- to within an hour, in a session within a day
+    stale_at timestamptz                                 -- not seen for so long that nothing is kept for it since then
 ) WITH (fillfactor = 70);
 CREATE INDEX device_mailbox ON slotbell.device (mailbox_id);
 
@@ -102,20 +104,9 @@ CREATE TABLE slotbell.booking_state (
     version bigint,              -- the seq of its newest event
     state_hash bytea NOT NULL,
     cancelled boolean NOT NULL,
-    ends_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL, -- or when it was published last, if that is later
     PRIMARY KEY (mailbox_id, uid)
 ) WITH (fillfactor = 70);
-
--- What a device said of an event beyond "dealt with"; it outlives the event and holds no personal data.
-CREATE TABLE slotbell.receipt (
-    mailbox_id bigint NOT NULL,
-    seq bigint NOT NULL,
-    device_id bigint NOT NULL,
-    uid text,                    -- NULL: the event was gone already
-    acked_at timestamptz NOT NULL DEFAULT now(),
-    reason text CHECK (reason IN ('conflict', 'rejected', 'unsupported')),
-    PRIMARY KEY (mailbox_id, seq, device_id)
-);
 
 -- The version that this database has; a daemon or slotbellctl compares it with its own.
 CREATE FUNCTION slotbell.schema_version() RETURNS integer

@@ -71,6 +71,10 @@ BEGIN
               FROM slotbell.mailbox WHERE id = pending.mailbox_id FOR UPDATE) locked
         WHERE m.id = locked.id
         RETURNING m.head, m.device_count INTO numbered;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'slotbell: a mailbox was removed while a booking for it was made',
+                DETAIL = 'Nobody had a plug-in for it for a long time.', HINT = 'Repeat the transaction.';
+        END IF;
 
         IF numbered.device_count > 0 THEN
             WITH ordered AS (
@@ -293,7 +297,7 @@ BEGIN
     -- One statement takes the booking's row, compares and replaces: the same state rings once, and what was
     -- cancelled stays so, also when several transactions publish the same booking.
     INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
-    VALUES (to_mailbox, uid, new_state, is_cancel, coalesce(starts_at + make_interval(mins => duration_minutes), now()))
+    VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
     ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
         SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at)
         WHERE NOT s.cancelled AND (excluded.cancelled OR s.state_hash <> excluded.state_hash);

@@ -24,16 +24,17 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'SB011', MESSAGE = 'slotbell.enrol: expires_at has passed',
             DETAIL = format('It is %s.', expires_at), HINT = 'Give a time to come, or NULL for a token that does not expire.';
     END IF;
-    IF NOT EXISTS (SELECT FROM slotbell.mailbox m WHERE m.address = at_address) THEN
+    LOOP
+        -- The row that every commit of a booking locks: those after this one find a device.
+        UPDATE slotbell.mailbox m SET device_count = m.device_count + 1 WHERE m.address = at_address
+        RETURNING m.id, m.head INTO to_mailbox, at_head;
+        EXIT WHEN FOUND;
         -- Waits for the transactions that publish for this address and were told that nobody is enrolled.
         PERFORM pg_advisory_xact_lock(slotbell.address_lock(at_address));
         INSERT INTO slotbell.mailbox (address, epoch, system_id, timeline)
         SELECT at_address, slotbell.new_epoch_name(), h.system_id, h.timeline FROM slotbell.history() h
         ON CONFLICT (address) DO NOTHING;
-    END IF;
-    -- The row that every commit of a booking locks: those after this one find a device.
-    UPDATE slotbell.mailbox m SET device_count = m.device_count + 1 WHERE m.address = at_address
-    RETURNING m.id, m.head INTO to_mailbox, at_head;
+    END LOOP;
     INSERT INTO slotbell.device (mailbox_id, label, salt, hash, acked, expires_at)
     VALUES (to_mailbox, coalesce(label, ''), salt, hash, at_head, expires_at) RETURNING id INTO device_id;
     RETURN device_id;
@@ -61,21 +62,26 @@ CREATE FUNCTION slotbell.revoke(device bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    of_mailbox bigint;
+    was_counted boolean;
 BEGIN
-    -- The mailbox first, as everywhere.
-    UPDATE slotbell.mailbox m SET device_count = m.device_count - 1
-    WHERE m.id = (SELECT d.mailbox_id FROM slotbell.device d WHERE d.id = device AND d.revoked_at IS NULL);
-    UPDATE slotbell.device d SET revoked_at = clock_timestamp() WHERE d.id = device AND d.revoked_at IS NULL;
+    -- The mailbox first, as everywhere; of two who revoke at once the later sees what the earlier did.
+    PERFORM m.id FROM slotbell.mailbox m JOIN slotbell.device d ON d.mailbox_id = m.id WHERE d.id = device FOR UPDATE OF m;
+    UPDATE slotbell.device d SET revoked_at = clock_timestamp() WHERE d.id = device AND d.revoked_at IS NULL
+    RETURNING d.mailbox_id, d.stale_at IS NULL INTO of_mailbox, was_counted;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    UPDATE slotbell.mailbox m SET device_count = m.device_count - 1 WHERE m.id = of_mailbox AND was_counted;
     PERFORM pg_notify('slotbell_control', device::text);
     RETURN true;
 END
 $$;
 
 CREATE VIEW slotbell.devices AS
-    SELECT d.id, m.address AS mailbox, d.label, d.created_at, d.expires_at, d.revoked_at, d.last_seen_at, d.acked, m.head, m.epoch, d.session_no
+    SELECT d.id, m.address AS mailbox, d.label, d.created_at, d.expires_at, d.revoked_at, d.stale_at, d.last_seen_at, d.acked, m.head, m.epoch,
+        d.session_no
     FROM slotbell.device d JOIN slotbell.mailbox m ON m.id = d.mailbox_id;
 
 -- The events of a mailbox after a seq, for `slotbellctl tail`: head and epoch always, seq NULL where there is no event.

@@ -1,5 +1,5 @@
 -- What the daemon calls: arrays in, rows out, one statement for many sessions.
--- None locks a mailbox row, which a publisher holds through its commit: a
+-- None waits for a mailbox row, which a publisher holds through its commit: a
 -- daemon that waited there would hold up all its sessions.
 --
 -- In PL/pgSQL, for a function in SQL is planned anew at each call, which cost
@@ -8,10 +8,36 @@
 
 SET LOCAL ROLE slotbell_owner;
 
+-- Counts these stale devices again and keeps their bookings from here on; what
+-- came meanwhile is gone, so each starts at the head, with a reset. Never waits
+-- for a mailbox: returns the devices whose mailbox is taken just now.
+CREATE FUNCTION slotbell.revive(devices bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+DECLARE
+    one record;
+    at_head bigint;
+    busy bigint[] := '{}';
+BEGIN
+    FOR one IN SELECT d.id, d.mailbox_id FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.mailbox_id LOOP
+        PERFORM m.id FROM slotbell.mailbox m WHERE m.id = one.mailbox_id FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            busy := busy || one.id;
+            CONTINUE;
+        END IF;
+        -- Nobody was left to keep bookings for: they had no numbers. The one that is left out here stands for them.
+        UPDATE slotbell.mailbox m SET head = m.head + CASE m.device_count WHEN 0 THEN 1 ELSE 0 END, device_count = m.device_count + 1
+        WHERE m.id = one.mailbox_id RETURNING m.head INTO at_head;
+        UPDATE slotbell.device d SET stale_at = NULL, floor = at_head WHERE d.id = one.id;
+    END LOOP;
+    RETURN busy;
+END
+$$;
+
 -- Who are these, and where do they stand? A row per item (1, 2, …): outcome ok,
--- unknown (no such device, or another secret), revoked or expired. Each item
--- that takes over raises its device's session_no, which tells other daemons to
--- drop their older session.
+-- unknown (no such device, or another secret), revoked or expired; no row: not
+-- now. Each item that takes over raises its device's session_no, which tells
+-- other daemons to drop their older session.
 CREATE FUNCTION slotbell.authenticate(devices bigint[], proofs bytea[], takes_over boolean[])
     RETURNS TABLE (item integer, outcome text, mailbox_id bigint, address text, session_no bigint, acked bigint, expires_at_s bigint,
         head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
@@ -21,35 +47,47 @@ AS $$
 DECLARE
     -- Digests are compared under a key that nobody knows: how long that takes says nothing of them.
     key bytea := convert_to(gen_random_uuid()::text, 'UTF8');
+    stale bigint[];
+    busy bigint[] := '{}';
 BEGIN
     -- All that comes after sees the rows as they are now, and in id order two daemons cannot deadlock.
-    PERFORM d.id FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE;
+    SELECT array_agg(locked.id) FILTER (WHERE locked.stale_at IS NOT NULL) INTO stale
+    FROM (SELECT d.id, d.stale_at FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE) locked;
+    IF stale IS NOT NULL THEN
+        SELECT slotbell.revive(array_agg(DISTINCT d.id)) INTO busy
+        FROM unnest(devices, proofs) AS asked(device, proof) JOIN slotbell.device d ON d.id = asked.device
+        WHERE d.id = ANY (stale) AND sha256(sha256(d.salt || asked.proof) || key) = sha256(d.hash || key)
+            AND d.revoked_at IS NULL AND (d.expires_at <= clock_timestamp()) IS NOT TRUE;
+    END IF;
     RETURN QUERY
         WITH judged AS (
-            SELECT asked.nth::integer AS nth, asked.takes, d.id, d.mailbox_id, d.session_no, d.acked, d.expires_at,
+            SELECT asked.nth::integer AS nth, asked.takes, d.id, d.mailbox_id, d.session_no, d.acked, d.floor, d.expires_at,
                 CASE
                     WHEN d.id IS NULL THEN 'unknown'
                     WHEN sha256(sha256(d.salt || asked.proof) || key) <> sha256(d.hash || key) THEN 'unknown'
                     WHEN d.revoked_at IS NOT NULL THEN 'revoked'
                     WHEN d.expires_at <= clock_timestamp() THEN 'expired'
+                    WHEN d.id = ANY (busy) THEN 'busy'
                     ELSE 'ok'
                 END AS outcome
             FROM unnest(devices, proofs, takes_over) WITH ORDINALITY AS asked(device, proof, takes, nth)
             LEFT JOIN slotbell.device d ON d.id = asked.device
-        ), taken AS (
+        ), seen AS (
             UPDATE slotbell.device d SET session_no = d.session_no + winners.sessions, last_seen_at = clock_timestamp()
-            FROM (SELECT id, count(*) AS sessions FROM judged WHERE outcome = 'ok' AND takes GROUP BY id) winners
+            FROM (SELECT id, count(*) FILTER (WHERE takes) AS sessions FROM judged WHERE outcome = 'ok' GROUP BY id) winners
             WHERE d.id = winners.id
-            RETURNING d.id, pg_notify('slotbell_control', d.id::text)
+                AND (winners.sessions > 0 OR (d.last_seen_at > clock_timestamp() - interval '1 hour') IS NOT TRUE)
+            RETURNING d.id, (SELECT pg_notify('slotbell_control', d.id::text) WHERE winners.sessions > 0)
         )
         SELECT j.nth, j.outcome, m.id, m.address,
             j.session_no + CASE WHEN j.outcome = 'ok' THEN sum((j.outcome = 'ok' AND j.takes)::integer) OVER (PARTITION BY j.id ORDER BY j.nth) END,
             CASE WHEN j.outcome = 'ok' THEN j.acked END,
             CASE WHEN j.outcome = 'ok' THEN floor(extract(epoch FROM j.expires_at))::bigint END,
-            m.head, m.epoch, m.previous_epoch, m.base, m.floor
+            m.head, m.epoch, m.previous_epoch, m.base, greatest(m.floor, CASE WHEN j.outcome = 'ok' THEN j.floor END)
         FROM judged j
         LEFT JOIN slotbell.mailbox m ON m.id = j.mailbox_id AND j.outcome = 'ok'
-        LEFT JOIN taken t ON t.id = j.id;
+        LEFT JOIN seen s ON s.id = j.id
+        WHERE j.outcome <> 'busy';
 END
 $$;
 
@@ -81,63 +119,26 @@ BEGIN
 END
 $$;
 
--- These devices have dealt with everything up to these cursors. A row per item:
--- saved (also when the row was further already), stale (a cursor of a history
--- that is no more: nothing is saved) or gone (no live device). failed_item is
--- the item that a failure belongs to. The items in announced are made known to
--- other daemons: the session that was sent the events may be at one of them.
-CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item integer[], failed_seq bigint[], failed_reason text[],
-        announced integer[] DEFAULT '{}')
-    RETURNS TABLE (item integer, outcome text, acked bigint)
+-- How do these devices stand now? For what a lost notification left wrong. A row
+-- per device that is asked for. They are in sessions, so they are seen.
+CREATE FUNCTION slotbell.reconcile(devices bigint[])
+    RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM d.id FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE;
-    PERFORM pg_notify('slotbell_control', devices[item]::text) FROM unnest(announced) AS item;
-    RETURN QUERY
-        WITH judged AS (
-            SELECT said.nth::integer AS nth, said.seq, d.id, d.mailbox_id, d.acked,
-                CASE
-                    WHEN d.id IS NULL OR d.revoked_at IS NOT NULL THEN 'gone'
-                    WHEN said.epoch = m.epoch AND said.seq <= m.head THEN 'saved'
-                    WHEN said.epoch = m.previous_epoch AND said.seq <= m.base THEN 'saved'
-                    ELSE 'stale'
-                END AS outcome
-            FROM unnest(devices, epochs, seqs) WITH ORDINALITY AS said(device, epoch, seq, nth)
-            LEFT JOIN slotbell.device d ON d.id = said.device
-            LEFT JOIN slotbell.mailbox m ON m.id = d.mailbox_id
-        ), moved AS (
-            UPDATE slotbell.device d SET acked = further.seq
-            FROM (SELECT id, max(seq) AS seq FROM judged WHERE outcome = 'saved' GROUP BY id) further
-            WHERE d.id = further.id AND d.acked < further.seq
-            RETURNING d.id, d.acked
-        ), kept AS (
-            INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, reason)
-            SELECT DISTINCT ON (j.mailbox_id, f.seq, j.id) j.mailbox_id, f.seq, j.id, e.uid, f.reason
-            FROM unnest(failed_item, failed_seq, failed_reason) WITH ORDINALITY AS f(item, seq, reason, nth)
-            JOIN judged j ON j.nth = f.item AND j.outcome = 'saved'
-            LEFT JOIN slotbell.event e ON e.mailbox_id = j.mailbox_id AND e.seq = f.seq
-            ORDER BY j.mailbox_id, f.seq, j.id, f.nth
-            ON CONFLICT DO NOTHING
-        )
-        SELECT j.nth, j.outcome, coalesce(moved.acked, j.acked) FROM judged j LEFT JOIN moved ON moved.id = j.id;
-END
-$$;
-
--- How do these devices stand now? For what a lost notification left wrong. A row per device that is asked for.
-CREATE FUNCTION slotbell.reconcile(devices bigint[])
-    RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
-AS $$
-#variable_conflict use_column
-BEGIN
+    -- Once a day is enough, and who is taken just now can wait for the next time.
+    UPDATE slotbell.device d SET last_seen_at = clock_timestamp()
+    FROM (SELECT d.id FROM slotbell.device d
+          WHERE d.id = ANY (devices) AND d.revoked_at IS NULL AND (d.last_seen_at > clock_timestamp() - interval '1 day') IS NOT TRUE
+          ORDER BY d.id FOR NO KEY UPDATE SKIP LOCKED) unseen
+    WHERE d.id = unseen.id;
     RETURN QUERY
         SELECT asked.device,
             CASE
                 WHEN d.id IS NULL THEN 'unknown'
                 WHEN d.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN d.expires_at <= now() THEN 'expired'
+                WHEN d.expires_at <= clock_timestamp() THEN 'expired'
                 ELSE 'ok'
             END,
             d.session_no, d.acked, m.head, m.epoch, m.previous_epoch, m.base, m.floor
@@ -148,6 +149,6 @@ END
 $$;
 
 GRANT EXECUTE ON FUNCTION slotbell.authenticate(bigint[], bytea[], boolean[]), slotbell.fetch(bigint[], bigint[], integer, integer),
-    slotbell.ack(bigint[], text[], bigint[], integer[], bigint[], text[], integer[]), slotbell.reconcile(bigint[]) TO slotbell_daemon;
+    slotbell.reconcile(bigint[]) TO slotbell_daemon;
 
 RESET ROLE;
