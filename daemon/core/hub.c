@@ -46,6 +46,7 @@ void sb_hub_free(struct sb_hub *hub)
 		return;
 	HASH_ITER(hh, hub->mailboxes, mailbox, next)
 		sb_mailbox_free(mailbox);
+	sb_rivals_fini(&hub->rivals);
 	free(hub);
 }
 
@@ -249,6 +250,29 @@ static struct sb_session *take_session(struct sb_deadlines *queue, uint64_t now)
 	return due ? owner_of(due, struct sb_session, deadline) : NULL;
 }
 
+/* Whoever's token is over goes now. A look at all sessions, but only when one is due. */
+static void expire(struct sb_hub *hub)
+{
+	int64_t now_s = hub->clock->wall_us(hub->clock) / 1000000;
+	struct sb_session *session, *next;
+
+	if (!hub->next_expiry_s || now_s < hub->next_expiry_s)
+		return;
+	hub->next_expiry_s = 0;
+	HASH_ITER(hh, hub->sessions, session, next) {
+		if (session->mailbox && session->expires_at_s && session->expires_at_s <= now_s)
+			sb_session_close(session, SB_REASON_EXPIRED);
+		else if (session->mailbox)
+			sb_hub_expect_expiry(hub, session->expires_at_s);
+	}
+}
+
+void sb_hub_expect_expiry(struct sb_hub *hub, int64_t at_s)
+{
+	if (at_s && (!hub->next_expiry_s || at_s < hub->next_expiry_s))
+		hub->next_expiry_s = at_s;
+}
+
 void sb_hub_tick(struct sb_hub *hub)
 {
 	uint64_t now = sb_hub_now(hub);
@@ -275,6 +299,7 @@ void sb_hub_tick(struct sb_hub *hub)
 		sb_mailbox_drop_run(owner_of(run, struct sb_mailbox, run_deadline));
 	if (hub->draining)
 		sb_hub_drain_step(hub);
+	expire(hub);
 }
 
 /* ---- the end ---- */

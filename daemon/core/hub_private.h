@@ -5,6 +5,7 @@
 #include "daemon/core/admission.h"
 #include "daemon/core/deadline.h"
 #include "daemon/core/hub.h"
+#include "daemon/core/rivals.h"
 
 struct sb_mailbox;
 
@@ -22,6 +23,8 @@ struct sb_hub {
 	struct sb_deadlines runs;				 /* SB_RUN_MS */
 	struct sb_deadlines polls[SB_POLL_WAIT_MAX_SECONDS + 1]; /* by the seconds they wait */
 	struct sb_admission admission; /* when those who are sent away come back */
+	struct sb_rivals rivals;
+	int64_t next_expiry_s; /* no token of a session here ends sooner; 0: none ends */
 	uint64_t next_session_id;
 	uint64_t acks_asked, acks_answered; /* questions to the store since the start */
 	uint64_t unheard; /* rechecks of devices that nobody here had, since the start; see
@@ -41,5 +44,8 @@ uint64_t sb_hub_now(const struct sb_hub *hub);
 
 /* Says goodbye to those whose turn it is. */
 void sb_hub_drain_step(struct sb_hub *hub);
+
+/* A session's token ends then (Unix time, 0: never): hub->next_expiry_s is to be no later. */
+void sb_hub_expect_expiry(struct sb_hub *hub, int64_t at_s);
 
 #endif

@@ -108,6 +108,17 @@ bool sb_session_has_room(const struct sb_session *session)
 	       session->limit;
 }
 
+static void note_rival(const struct sb_session *session)
+{
+	struct sb_hub *hub = session->hub;
+
+	if (sb_rivals_note(&hub->rivals, session->device_id, sb_hub_now(hub)) == SB_RIVALS_PATIENCE)
+		sb_log(SB_LOG_WARNING, "sessions replace each other",
+		       "device=%" PRId64
+		       " hint=\"two machines share its token, or its connection flaps\"",
+		       session->device_id);
+}
+
 void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 		      struct sb_frame *last_words)
 {
@@ -119,6 +130,8 @@ void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 	session->reason = (uint8_t)reason;
 	sb_frame_unref(session->first);
 	session->first = last_words;
+	if (reason == SB_REASON_REPLACED)
+		note_rival(session);
 	detach(session);
 	sb_deadline_start(&session->deadline, &session->hub->closings, sb_hub_now(session->hub));
 	sb_session_wake(session);
@@ -134,7 +147,8 @@ void sb_session_close(struct sb_session *session, enum sb_reason reason)
 		struct sb_text text;
 
 		sb_text_init(&text);
-		session->return_ms = sb_hub_return_ms(session->hub);
+		if (!session->return_ms)
+			session->return_ms = sb_hub_return_ms(session->hub);
 		sb_goodbye_encode(&text, reason, session->return_ms);
 		goodbye = sb_frame_new(&text);
 		if (goodbye)
@@ -378,11 +392,6 @@ void sb_session_heartbeat(struct sb_session *session)
 	if (session->awaits_echo) {
 		session->reason = SB_REASON_LOST;
 		session->link->ops->cut(session->link);
-		return;
-	}
-	if (session->expires_at_s &&
-	    session->hub->clock->wall_us(session->hub->clock) / 1000000 >= session->expires_at_s) {
-		sb_session_close(session, SB_REASON_EXPIRED);
 		return;
 	}
 	if ((session->acked < session->sent || session->reset_open) &&

@@ -87,6 +87,20 @@ static int add_failures(struct sb_session *session, const struct sb_ack *ack)
 	return 0;
 }
 
+/* Of devices whose sessions replace each other too quickly the next one has to wait. */
+static bool must_wait(struct sb_session *session)
+{
+	struct sb_hub *hub = session->hub;
+	uint32_t wait_ms =
+		sb_rivals_wait_ms(&hub->rivals, session->greeting->device_id, sb_hub_now(hub));
+
+	if (!wait_ms || session->role != SB_ROLE_LIVE)
+		return false;
+	session->return_ms = wait_ms;
+	sb_session_close(session, SB_REASON_TOO_MANY);
+	return true;
+}
+
 static void ask_who(struct sb_session *session)
 {
 	struct sb_hub *hub = session->hub;
@@ -96,6 +110,8 @@ static void ask_who(struct sb_session *session)
 		.takes_over = session->role == SB_ROLE_LIVE,
 	};
 
+	if (must_wait(session))
+		return;
 	memcpy(question.proof, session->greeting->proof, sizeof(question.proof));
 	if (hub->store->ops->authenticate(hub->store, &question) != 0) {
 		sb_session_close(session, SB_REASON_BUSY);

@@ -229,6 +229,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_close(session, SB_REASON_REPLACED);
 		return;
 	}
+	sb_hub_expect_expiry(hub, session->expires_at_s);
 	if (was_unheard)
 		sb_hub_recheck(hub, session->device_id);
 	sb_session_save(session);

@@ -44,7 +44,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 static void tell_the_story(struct world *world)
 {
-	struct client ada, grace;
+	struct client ada, grace, rival;
 
 	allocations = 0;
 	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.1\"");
@@ -63,6 +63,10 @@ static void tell_the_story(struct world *world)
 		if (grace.session && !grace.close_code)
 			client_said(&grace);
 	}
+	client_hello(&rival, world, 2, "");
+	if (rival.session)
+		client_said(&rival);
+	client_drop(&rival);
 	if (grace.session)
 		sb_session_close(grace.session, SB_REASON_DRAINING);
 	if (grace.session)

@@ -60,6 +60,36 @@ static void a_hello_is_served_when_the_database_is_back_in_time(void **state)
 	world_free(world);
 }
 
+static void a_token_that_ends_ends_its_session_within_the_second(void **state)
+{
+	struct world *world = world_new();
+	struct client ada, late, never;
+	int64_t now_s = world->clock.wall_us(&world->clock) / 1000000;
+
+	(void)state;
+	world->devices[1].expires_at_s = now_s + 10;
+	world->devices[2].expires_at_s = now_s + 20;
+	client_hello(&late, world, 2, "");
+	client_hello(&ada, world, 1, "");
+	client_hello(&never, world, 3, "");
+	client_said(&late);
+	client_said(&ada);
+	client_said(&never);
+	world_pass(world, 9999);
+	assert_string_equal(client_said(&ada), "");
+	world_pass(world, 1);
+	assert_string_equal(client_said(&ada), "close 4403");
+	world_pass(world, 9999);
+	assert_string_equal(client_said(&late), "");
+	world_pass(world, 1);
+	assert_string_equal(client_said(&late), "close 4403");
+	assert_string_equal(client_said(&never), "");
+	client_drop(&ada);
+	client_drop(&late);
+	client_drop(&never);
+	world_free(world);
+}
+
 static void a_heartbeat_that_is_heard_keeps_the_session(void **state)
 {
 	struct world *world = world_new();
@@ -167,6 +197,7 @@ int main(void)
 		cmocka_unit_test(no_hello_in_time_is_closed_with_4408),
 		cmocka_unit_test(while_the_database_is_away_a_hello_waits_and_is_then_sent_away),
 		cmocka_unit_test(a_hello_is_served_when_the_database_is_back_in_time),
+		cmocka_unit_test(a_token_that_ends_ends_its_session_within_the_second),
 		cmocka_unit_test(a_heartbeat_that_is_heard_keeps_the_session),
 		cmocka_unit_test(silence_for_two_heartbeats_cuts_the_connection),
 		cmocka_unit_test(events_that_nobody_acks_end_the_session_as_stalled),

@@ -105,6 +105,7 @@ static void authenticate(struct world *world, struct question *question)
 	answer->address = "ada@example.com";
 	answer->session_no = device->session_no;
 	answer->acked = device->acked;
+	answer->expires_at_s = device->expires_at_s;
 	answer->numbering = world->mailboxes[device->mailbox].numbering;
 }
 

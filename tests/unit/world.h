@@ -31,6 +31,7 @@ struct world_device {
 	int64_t mailbox;
 	int64_t session_no, acked;
 	enum sb_auth_outcome outcome;
+	int64_t expires_at_s;
 	int64_t failed[WORLD_EVENTS];
 	size_t failed_count;
 };
