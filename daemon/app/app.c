@@ -126,6 +126,9 @@ static int start_store(struct sb_app *app)
 
 	sb_pg_config_defaults(&config);
 	config.url = app->settings->config.database_url;
+	config.retention_days = app->settings->config.retention_days;
+	config.receipts_days = app->settings->config.retention_receipts_days;
+	config.stale_days = app->settings->config.retention_devices_stale_days;
 	app->pg = sb_pg_new(&app->loop, &config, NULL);
 	return app->pg ? 0 : -1;
 }

@@ -7,6 +7,7 @@
 #include "daemon/app/app_private.h"
 #include "daemon/base/log.h"
 #include "daemon/ops/service.h"
+#include "daemon/store/pg.h"
 
 #define HURRY_MS 2000
 
@@ -48,6 +49,8 @@ static bool is_drained(struct sb_app *app)
 {
 	if (uv_now(&app->loop) >= app->drain_until_ms)
 		return true;
+	if (sb_pg_is_up(app->pg) && sb_pg_open_news(app->pg))
+		return false;
 	return sb_server_connections(app->server) == 0 && !sb_hub_has_unsaved(app->hub);
 }
 

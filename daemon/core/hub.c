@@ -7,6 +7,7 @@
 #include "daemon/core/devices.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
+#include "daemon/core/sent.h"
 #include "daemon/core/session_private.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *s
 	hub->store = store;
 	hub->clock = clock;
 	hub->runs.wait_ms = SB_RUN_MS;
+	hub->lates.wait_ms = SB_SENT_LATE_MS;
 	for (uint32_t seconds = 0; seconds <= SB_POLL_WAIT_MAX_SECONDS; seconds++)
 		hub->polls[seconds].wait_ms = seconds * 1000;
 	sb_hub_configure(hub, config);
@@ -213,6 +215,21 @@ void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect)
 		.retry_after_ms = state == SB_STANDING_READY ? 0 : sb_hub_return_ms(hub)};
 }
 
+void sb_hub_tell_presence(struct sb_hub *hub)
+{
+	struct sb_session *session;
+
+	for (session = hub->sessions; session; session = session->hh.next) {
+		if (session->is_on)
+			sb_session_tell_presence(session, true);
+	}
+}
+
+uint32_t sb_hub_instance(const struct sb_hub *hub)
+{
+	return hub->config.instance;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
 	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
@@ -297,6 +314,7 @@ void sb_hub_tick(struct sb_hub *hub)
 		session->link->ops->cut(session->link);
 	while ((run = sb_deadlines_take(&hub->runs, now)))
 		sb_mailbox_drop_run(owner_of(run, struct sb_mailbox, run_deadline));
+	sb_sent_tick(hub, now);
 	if (hub->draining)
 		sb_hub_drain_step(hub);
 	expire(hub);

@@ -72,6 +72,11 @@ bool sb_hub_database_is_up(const struct sb_hub *hub);
 /* May one come in, and when? From memory; knows of no device. */
 void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect);
 
+/* The database has forgotten who is on here: it is told of every live session. */
+void sb_hub_tell_presence(struct sb_hub *hub);
+/* As in its config: the first half of its sessions' names. */
+uint32_t sb_hub_instance(const struct sb_hub *hub);
+
 /* Ids of the devices held here, ascending, each greater than `after`: at most `max` of them;
  * returns how many. */
 size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max);

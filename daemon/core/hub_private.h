@@ -22,6 +22,7 @@ struct sb_hub {
 	struct sb_deadlines closings;				 /* closing_ms */
 	struct sb_deadlines runs;				 /* SB_RUN_MS */
 	struct sb_deadlines polls[SB_POLL_WAIT_MAX_SECONDS + 1]; /* by the seconds they wait */
+	struct sb_deadlines lates;				 /* SB_SENT_LATE_MS */
 	struct sb_admission admission; /* when those who are sent away come back */
 	struct sb_rivals rivals;
 	int64_t next_expiry_s; /* no token of a session here ends sooner; 0: none ends */

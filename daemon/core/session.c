@@ -10,6 +10,7 @@
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
 #include "daemon/core/numbering.h"
+#include "daemon/core/sent.h"
 #include "daemon/core/session_private.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,6 +57,9 @@ static void detach(struct sb_session *session)
 {
 	if (session->mailbox) {
 		sb_session_save_last(session);
+		sb_sent_tell(session);
+		sb_sent_fini(session);
+		sb_session_tell_presence(session, false);
 		sb_devices_remove(session->hub, session);
 		sb_mailbox_leave(session->mailbox, session);
 	}
@@ -174,6 +178,18 @@ void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NA
 		       session->hub->config.instance, session->id);
 }
 
+void sb_session_tell_presence(struct sb_session *session, bool on)
+{
+	struct sb_presence news = {
+		.session_id = session->id, .device_id = session->device_id, .on = on};
+
+	if (!on && !session->is_on)
+		return;
+	session->is_on = on;
+	/* For want of memory the database has it wrong until this session or this process ends. */
+	(void)session->hub->store->ops->presence(session->hub->store, &news);
+}
+
 /* ---- in new numbers ---- */
 
 void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_reason reason)
@@ -189,6 +205,7 @@ void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_rea
 	session->reset_open = true;
 	session->followed_seq = 0;
 	session->progress_ms = sb_hub_now(session->hub);
+	sb_sent_fini(session);
 	sb_mailbox_taken(session->mailbox, session);
 }
 
@@ -292,6 +309,7 @@ static struct sb_frame *next_event(struct sb_session *session)
 	if (session->acked == session->sent)
 		session->progress_ms = sb_hub_now(session->hub);
 	session->sent = event->seq;
+	sb_sent_note(session, event->seq);
 	session->gave = session->role == SB_ROLE_POLL;
 	sb_session_measure_sent(session, event->frame);
 	frame = sb_frame_ref(event->frame);

@@ -6,6 +6,7 @@
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
 #include "daemon/core/numbering.h"
+#include "daemon/core/sent.h"
 #include "daemon/core/session_private.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -244,10 +245,13 @@ static int ask_save(struct sb_session *session)
 		.failed = session->failures,
 		.announce = session->role == SB_ROLE_ACK,
 	};
+	struct sb_session *lender = sb_sent_lend(session, &question);
 	int result = hub->store->ops->save_ack(hub->store, &question);
 
 	if (result != 0)
 		return result;
+	if (lender)
+		sb_sent_forget(lender, session->acked);
 	hub->acks_asked++;
 	session->save_asked = true;
 	session->saving = session->acked;

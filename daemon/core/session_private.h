@@ -26,6 +26,7 @@ struct sb_session {
 	struct sb_greeting *greeting;	/* NULL after the database answered */
 	struct sb_frame *first;		/* the welcome, or the last words, until pulled */
 	struct sb_failure *failures;	/* to be saved with the next ack */
+	struct sb_sent_log *sent_log;	/* see sent.h; NULL: nothing is unacked */
 	struct sb_deadline deadline;	/* hello, authentication, heartbeat or close */
 	UT_hash_handle hh;		/* in hub->sessions, by id */
 	UT_hash_handle hh_device;	/* in hub->devices, by device_id: the first of a device */
@@ -67,6 +68,7 @@ struct sb_session {
 	bool awaits_echo : 1; /* a heartbeat was sent, nothing was heard since */
 	bool gave : 1;	      /* a poll: something was pulled that its client must see */
 	bool wait_over : 1;   /* a poll: nothing came in its time */
+	bool is_on : 1;	      /* the store was told that it is there */
 };
 
 /* An ack of the client may name more than these are acked: whether one more event may go out. */
@@ -83,6 +85,9 @@ void sb_session_confirm(struct sb_session *session, int64_t seq);
 
 /* A poll's time is over. */
 void sb_session_wait_over(struct sb_session *session);
+
+/* Tells the store that this live session is there, or no more. */
+void sb_session_tell_presence(struct sb_session *session, bool on);
 
 /* There is something to pull. */
 void sb_session_wake(struct sb_session *session);

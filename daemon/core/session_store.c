@@ -8,6 +8,7 @@
 #include "daemon/core/hub_private.h"
 #include "daemon/core/mailbox.h"
 #include "daemon/core/numbering.h"
+#include "daemon/core/sent.h"
 #include "daemon/core/session_private.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -229,6 +230,8 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_close(session, SB_REASON_REPLACED);
 		return;
 	}
+	if (session->role == SB_ROLE_LIVE)
+		sb_session_tell_presence(session, true);
 	sb_hub_expect_expiry(hub, session->expires_at_s);
 	if (was_unheard)
 		sb_hub_recheck(hub, session->device_id);
@@ -252,6 +255,7 @@ void sb_session_confirm(struct sb_session *session, int64_t seq)
 	if (seq > session->acked) {
 		session->acked = seq;
 		session->progress_ms = sb_hub_now(session->hub);
+		sb_sent_forget(session, seq);
 	}
 	if (!session->owes_reset && seq >= session->reset_seq)
 		session->reset_open = false;

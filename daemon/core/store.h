@@ -40,6 +40,26 @@ struct sb_save_ack {
 	size_t failed_count;
 	const struct sb_failure *failed; /* borrowed until return */
 	bool announce; /* tell other daemons: one of them may hold the session that this acks for */
+	/* When events that it covers were sent, Unix time in microseconds: of seq sent_first and
+	 * the ones after it. */
+	int64_t sent_first;
+	size_t sent_count;	/* 0: nobody knows */
+	const int64_t *sent_us; /* borrowed until return */
+};
+
+/* These events were sent, and are not acked yet. */
+struct sb_sent {
+	int64_t device_id;
+	int64_t first; /* seq of the first one; the others follow it */
+	size_t count;
+	const int64_t *us; /* when, Unix time in microseconds; borrowed until return */
+};
+
+/* A live session began or ended. */
+struct sb_presence {
+	uint64_t session_id;
+	int64_t device_id;
+	bool on;
 };
 
 struct sb_store;
@@ -52,6 +72,12 @@ struct sb_store_ops {
 	/* What does this device's row say now? Asked for the same device again before the answer:
 	 * one answer. */
 	int (*recheck)(struct sb_store *store, int64_t device_id);
+
+	/* News for those who look at the database, without an answer. What is told of one
+	 * session arrives in that order. The store may ask for every presence again by
+	 * sb_hub_tell_presence(). */
+	int (*sent)(struct sb_store *store, const struct sb_sent *news);
+	int (*presence)(struct sb_store *store, const struct sb_presence *news);
 };
 
 /* Implementers put it first in their own struct. */

@@ -50,6 +50,12 @@
 	  100000, "those who are sent away come back at this rate")                               \
 	X(drain, seconds, NUMBER, RELOAD, drain_seconds, "20", 0, 3600,                           \
 	  "at most so long from SIGTERM to exit")                                                 \
+	X(retention, days, NUMBER, START, retention_days, "14", 1, 3650,                          \
+	  "a booking that no plug-in came for is kept so long")                                   \
+	X(retention, receipts_days, NUMBER, START, retention_receipts_days, "90", 1, 3650,        \
+	  "what became of a booking, and that it was there, is kept so long")                     \
+	X(retention, devices_stale_days, NUMBER, START, retention_devices_stale_days, "90", 2,    \
+	  3650, "for a device that was not seen for so long nothing is kept")                     \
 	X(log, level, LEVEL, RELOAD, log_level, "info", 0, 0,                                     \
 	  "error, warning, notice, info or debug")                                                \
 	X(log, format, FORMAT, RELOAD, log_format, "auto", 0, 0,                                  \

@@ -11,7 +11,9 @@ struct item {
 	int64_t device_id;
 	struct sb_cursor cursor;
 	bool announce;
-	size_t failed_count;
+	int64_t sent_first;
+	size_t failed_count, sent_count;
+	const int64_t *sent_us; /* behind failed */
 	struct sb_failure failed[];
 };
 
@@ -23,7 +25,8 @@ int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_a
 
 	if (sb_pg_batch_full(sb_pg_queries_batch(queries, SB_PG_KIND_ACK)))
 		return -ENOMEM;
-	item = calloc(1, sizeof(*item) + question->failed_count * sizeof(item->failed[0]));
+	item = calloc(1, sizeof(*item) + question->failed_count * sizeof(item->failed[0]) +
+				 question->sent_count * sizeof(item->sent_us[0]));
 	if (!item)
 		return -ENOMEM;
 	item->session_id = question->session_id;
@@ -34,6 +37,12 @@ int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_a
 	if (question->failed_count > 0)
 		memcpy(item->failed, question->failed,
 		       question->failed_count * sizeof(item->failed[0]));
+	item->sent_first = question->sent_first;
+	item->sent_count = question->sent_count;
+	item->sent_us = (int64_t *)(void *)(item->failed + item->failed_count);
+	if (question->sent_count > 0)
+		memcpy(item->failed + item->failed_count, question->sent_us,
+		       question->sent_count * sizeof(item->sent_us[0]));
 	sb_pg_queries_add(queries, SB_PG_KIND_ACK, &item->item);
 	return 0;
 }
@@ -46,12 +55,13 @@ static const struct item *of(const struct sb_pg_item *item)
 static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const *items,
 			 size_t count, struct sb_text params[SB_PG_PARAMS_MAX])
 {
-	size_t failures = 0, announced = 0;
+	size_t failures = 0, announced = 0, sent = 0;
 
 	(void)queries;
 	for (size_t i = 0; i < count; i++) {
 		failures += of(items[i])->failed_count;
 		announced += of(items[i])->announce;
+		sent += of(items[i])->sent_count;
 	}
 	sb_pg_array_begin(&params[0], SB_PG_INT8, count);
 	sb_pg_array_begin(&params[1], SB_PG_TEXT, count);
@@ -60,6 +70,9 @@ static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const
 	sb_pg_array_begin(&params[4], SB_PG_INT8, failures);
 	sb_pg_array_begin(&params[5], SB_PG_TEXT, failures);
 	sb_pg_array_begin(&params[6], SB_PG_INT4, announced);
+	sb_pg_array_begin(&params[7], SB_PG_INT8, count);
+	sb_pg_array_begin(&params[8], SB_PG_INT4, count);
+	sb_pg_array_begin(&params[9], SB_PG_INT8, sent);
 	for (size_t i = 0; i < count; i++) {
 		const struct item *ack = of(items[i]);
 
@@ -73,6 +86,10 @@ static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const
 		}
 		if (ack->announce)
 			sb_pg_array_int4(&params[6], (int32_t)i + 1);
+		sb_pg_array_int8(&params[7], ack->sent_first);
+		sb_pg_array_int4(&params[8], (int32_t)ack->sent_count);
+		for (size_t s = 0; s < ack->sent_count; s++)
+			sb_pg_array_int8(&params[9], ack->sent_us[s]);
 	}
 }
 
@@ -116,11 +133,14 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 }
 
 const struct sb_pg_kind_table sb_pg_kind_ack = {
-	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[],integer[])",
-	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6, $7)",
-	.param_count = 7,
+	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[],integer[],"
+		     "bigint[],integer[],bigint[])",
+	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+	       "$10)",
+	.param_count = 10,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY,
-			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT4_ARRAY},
+			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY,
+			SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY},
 	.column_count = COLUMNS,
 	.bind = write_params,
 	.answer = answer,

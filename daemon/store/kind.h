@@ -1,6 +1,6 @@
 /*
- * What differs between the four kinds of questions: the statement, how its
- * parameters are written and its rows read. Private to queries.c and the four
+ * What differs between the kinds of questions: the statement, how its
+ * parameters are written and its rows read. Private to queries.c and the
  * files that fill such a table, one each.
  */
 #ifndef SB_STORE_KIND_H
@@ -12,7 +12,7 @@
 #include "daemon/store/wire.h"
 #include <libpq-fe.h>
 
-#define SB_PG_PARAMS_MAX 7
+#define SB_PG_PARAMS_MAX 10
 
 struct sb_pg_kind_table {
 	const char *signature; /* of the function, for the check of rights */
@@ -40,6 +40,8 @@ extern const struct sb_pg_kind_table sb_pg_kind_authenticate;
 extern const struct sb_pg_kind_table sb_pg_kind_fetch;
 extern const struct sb_pg_kind_table sb_pg_kind_ack;
 extern const struct sb_pg_kind_table sb_pg_kind_reconcile;
+extern const struct sb_pg_kind_table sb_pg_kind_sent;
+extern const struct sb_pg_kind_table sb_pg_kind_presence;
 
 /* Who is being reconciled: what keeps one device from being asked twice at a time, and the walk. */
 struct sb_pg_reconciler {
@@ -58,7 +60,7 @@ bool sb_pg_reconciler_finished(struct sb_pg_queries *queries);
 /* Forgets the items, which somebody else frees. */
 void sb_pg_reconciler_fini(struct sb_pg_reconciler *reconciler);
 
-/* ---- for the four ---- */
+/* ---- for the kinds ---- */
 
 struct sb_pg_reconciler *sb_pg_queries_reconciler(struct sb_pg_queries *queries);
 const struct sb_pg_batch *sb_pg_queries_batch(const struct sb_pg_queries *queries,

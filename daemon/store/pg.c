@@ -1,5 +1,6 @@
 /*
- * The facade: two connections and their timers as one store.
+ * The facade: three connections and their timers as one store. The third, the
+ * sweep, has no say in whether the database is up.
  *
  *   both connected ──► proving ──► reconciling ──► up
  *
@@ -11,6 +12,7 @@
 #include "daemon/store/listener.h"
 #include "daemon/store/parts.h"
 #include "daemon/store/queries.h"
+#include "daemon/store/sweep.h"
 #include "daemon/store/url.h"
 #include "daemon/store/words.h"
 #include <errno.h>
@@ -31,7 +33,8 @@ struct sb_pg {
 	struct sb_pg_url *url;
 	struct sb_pg_listener *listener;
 	struct sb_pg_queries *queries;
-	uv_timer_t reconcile_timer;
+	struct sb_pg_sweep *sweep;
+	uv_timer_t reconcile_timer, lease_timer;
 	enum state state;
 	bool listening, ready; /* the listener's and the queries' half */
 	struct sb_pg_counters counters;
@@ -145,6 +148,8 @@ void sb_pg_on_reconciled(struct sb_pg *pg)
 	pg->counters.ups++;
 	sb_log(SB_LOG_NOTICE, "database up", "times=%llu", (unsigned long long)pg->counters.ups);
 	sb_hub_database(pg->hub, true);
+	sb_pg_queries_renew(pg->queries);
+	sb_pg_sweep_start(pg->sweep);
 }
 
 void sb_pg_on_wake(struct sb_pg *pg, int64_t mailbox_id)
@@ -211,11 +216,23 @@ static int on_recheck(struct sb_store *store, int64_t device_id)
 	return sb_pg_reconcile(of_store(store), device_id);
 }
 
+static int on_sent(struct sb_store *store, const struct sb_sent *news)
+{
+	return sb_pg_queries_sent(of_store(store)->queries, news);
+}
+
+static int on_presence(struct sb_store *store, const struct sb_presence *news)
+{
+	return sb_pg_queries_presence(of_store(store)->queries, news);
+}
+
 static const struct sb_store_ops store_ops = {
 	.authenticate = on_authenticate,
 	.fetch = on_fetch,
 	.save_ack = on_save_ack,
 	.recheck = on_recheck,
+	.sent = on_sent,
+	.presence = on_presence,
 };
 
 /* ---- for main ---- */
@@ -235,9 +252,18 @@ void sb_pg_config_defaults(struct sb_pg_config *config)
 		.max_fetch = 200,
 		.max_ack = 1000,
 		.max_reconcile = 1000,
+		.max_news = 1000,
 		.max_waiting = 65536,
 		.max_events = 32,
 		.max_bytes = 256 * 1024,
+		.lease_ms = 5000,
+		.retention_days = 14,
+		.receipts_days = 90,
+		.stale_days = 90,
+		.sweep_every_ms = 5000,
+		.sweep_grace_seconds = 5,
+		.sweep_max_mailboxes = 200,
+		.sweep_max_rows = 1000,
 	};
 }
 
@@ -257,6 +283,14 @@ static void on_reconcile_timer(uv_timer_t *timer)
 
 	if (pg->state == UP)
 		sb_pg_reconcile_all(pg);
+}
+
+static void on_lease_timer(uv_timer_t *timer)
+{
+	struct sb_pg *pg = timer->data;
+
+	if (pg->state == UP)
+		sb_pg_queries_renew(pg->queries);
 }
 
 static void on_part_closed(struct sb_pg *pg)
@@ -294,11 +328,12 @@ struct sb_pg *sb_pg_new(uv_loop_t *loop, const struct sb_pg_config *config, stru
 	}
 	pg->config.url = NULL; /* the caller's, and taken apart by now */
 	(void)uv_timer_init(loop, &pg->reconcile_timer);
-	pg->reconcile_timer.data = pg;
-	pg->open_parts = 1;
+	(void)uv_timer_init(loop, &pg->lease_timer);
+	pg->reconcile_timer.data = pg->lease_timer.data = pg;
 	pg->listener = sb_pg_listener_new(loop, pg, pg->url);
 	pg->queries = sb_pg_queries_new(loop, pg, pg->url);
-	if (!pg->listener || !pg->queries) {
+	pg->sweep = sb_pg_sweep_new(loop, pg, pg->url);
+	if (!pg->listener || !pg->queries || !pg->sweep) {
 		sb_pg_close(pg, NULL, NULL);
 		return NULL;
 	}
@@ -320,6 +355,8 @@ void sb_pg_start(struct sb_pg *pg)
 	const uint64_t every_ms = (uint64_t)pg->config.reconcile_seconds * 1000;
 
 	(void)uv_timer_start(&pg->reconcile_timer, on_reconcile_timer, every_ms, every_ms);
+	(void)uv_timer_start(&pg->lease_timer, on_lease_timer, pg->config.lease_ms,
+			     pg->config.lease_ms);
 	sb_pg_listener_start(pg->listener);
 	sb_pg_queries_start(pg->queries);
 }
@@ -346,7 +383,13 @@ void sb_pg_reconcile_all(struct sb_pg *pg)
 
 size_t sb_pg_open_acks(const struct sb_pg *pg)
 {
-	return sb_pg_queries_open_acks(pg->queries);
+	return sb_pg_queries_open(pg->queries, SB_PG_KIND_ACK);
+}
+
+size_t sb_pg_open_news(const struct sb_pg *pg)
+{
+	return sb_pg_queries_open(pg->queries, SB_PG_KIND_SENT) +
+	       sb_pg_queries_open(pg->queries, SB_PG_KIND_PRESENCE);
 }
 
 void sb_pg_flush_then(struct sb_pg *pg, void (*on_flushed)(void *data), void *data)
@@ -365,8 +408,10 @@ void sb_pg_close(struct sb_pg *pg, void (*on_closed)(void *data), void *data)
 		return;
 	pg->on_closed = on_closed;
 	pg->closed_data = data;
-	pg->open_parts = 1 + (pg->listener != NULL) + (pg->queries != NULL);
+	pg->open_parts = 2 + (pg->listener != NULL) + (pg->queries != NULL) + (pg->sweep != NULL);
 	uv_close((uv_handle_t *)&pg->reconcile_timer, on_timer_closed);
+	uv_close((uv_handle_t *)&pg->lease_timer, on_timer_closed);
+	sb_pg_sweep_close(pg->sweep, on_part_closed);
 	sb_pg_listener_close(pg->listener, on_part_closed);
 	sb_pg_queries_close(pg->queries, on_part_closed);
 }

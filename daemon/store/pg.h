@@ -37,10 +37,19 @@ struct sb_pg_config {
 	/* Of the server, for each statement; ours is ping_deadline_ms more. */
 	uint32_t lock_timeout_ms, statement_timeout_ms;
 	/* Questions in one statement, and those waiting per kind: beyond, -ENOMEM. */
-	size_t max_authenticate, max_fetch, max_ack, max_reconcile;
+	size_t max_authenticate, max_fetch, max_ack, max_reconcile, max_news;
 	size_t max_waiting;
 	/* Per mailbox and fetch. */
 	int max_events, max_bytes;
+	/* The lease under which this daemon's sessions are on is renewed this often, and is three
+	 * times as long. */
+	uint32_t lease_ms;
+	/* What is kept for how long, see sweep.h. */
+	uint32_t retention_days, receipts_days, stale_days;
+	/* Between two rounds of the sweep; an event is at least so old when it goes. */
+	uint32_t sweep_every_ms, sweep_grace_seconds;
+	/* In one of its statements: mailboxes looked at, rows of each table deleted. */
+	int sweep_max_mailboxes, sweep_max_rows;
 	/*
 	 * Why the database cannot be used, in a sentence for its operator; each
 	 * text once per outage. May be NULL; the log has it anyway.
@@ -81,6 +90,8 @@ void sb_pg_reconcile_all(struct sb_pg *pg);
 
 /* Acks asked and not yet answered. */
 size_t sb_pg_open_acks(const struct sb_pg *pg);
+/* News of sessions told and not yet in the database. */
+size_t sb_pg_open_news(const struct sb_pg *pg);
 /*
  * Calls once, in a later turn, when no ack is open. Never while the database is
  * away: the caller has a timer of its own. NULL takes an earlier wish back.
@@ -100,7 +111,9 @@ void sb_pg_close(struct sb_pg *pg, void (*on_closed)(void *data), void *data);
 	X(AUTHENTICATE, "authenticate") \
 	X(FETCH, "fetch")               \
 	X(ACK, "ack")                   \
-	X(RECONCILE, "reconcile")
+	X(RECONCILE, "reconcile")       \
+	X(SENT, "sent")                 \
+	X(PRESENCE, "presence")
 
 enum sb_pg_kind {
 #define SB_PG_KIND_ENUM(name, word) SB_PG_KIND_##name,
@@ -128,6 +141,22 @@ struct sb_pg_kind_counters {
 	uint64_t seconds[SB_PG_BUCKETS + 1]; /* statements by time; not cumulative */
 };
 
+/* What a sweep counts: the columns of slotbell.sweep(), in order. */
+#define SB_PG_SWEPTS(X)         \
+	X(EVENTS, "events")     \
+	X(EXPIRED, "expired")   \
+	X(BOOKINGS, "bookings") \
+	X(RECEIPTS, "receipts") \
+	X(STALE, "stale")       \
+	X(REMOVED, "removed")
+
+enum sb_pg_swept {
+#define SB_PG_SWEPT_ENUM(name, word) SB_PG_SWEPT_##name,
+	SB_PG_SWEPTS(SB_PG_SWEPT_ENUM)
+#undef SB_PG_SWEPT_ENUM
+		SB_PG_SWEPT_COUNT
+};
+
 struct sb_pg_counters {
 	struct sb_pg_kind_counters kinds[SB_PG_KIND_COUNT];
 	uint64_t notifications;	    /* wakes and controls heard */
@@ -135,6 +164,9 @@ struct sb_pg_counters {
 	uint64_t pings, lost_pings; /* the listener's proofs */
 	uint64_t failed_attempts;   /* connections not made or lost, both links */
 	uint64_t ups;		    /* times the database came up; minus one: reconnects */
+	uint64_t sweeps;	    /* statements of the sweep */
+	uint64_t swept[SB_PG_SWEPT_COUNT]; /* what they deleted, or found stale */
+	bool sweeping;			   /* this daemon is the one that sweeps */
 };
 
 const struct sb_pg_counters *sb_pg_counters(const struct sb_pg *pg);

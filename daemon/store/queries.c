@@ -70,9 +70,9 @@ int sb_pg_queries_backend(const struct sb_pg_queries *queries)
 	return queries->setup.backend_pid;
 }
 
-size_t sb_pg_queries_open_acks(const struct sb_pg_queries *queries)
+size_t sb_pg_queries_open(const struct sb_pg_queries *queries, enum sb_pg_kind kind)
 {
-	const struct sb_pg_batch *batch = &queries->batches[SB_PG_KIND_ACK];
+	const struct sb_pg_batch *batch = &queries->batches[kind];
 
 	return batch->waiting + batch->flying_count;
 }
@@ -119,6 +119,8 @@ static int allocate(struct sb_pg_queries *queries, uv_loop_t *loop, const struct
 		[SB_PG_KIND_FETCH] = config->max_fetch,
 		[SB_PG_KIND_ACK] = config->max_ack,
 		[SB_PG_KIND_RECONCILE] = config->max_reconcile,
+		[SB_PG_KIND_SENT] = config->max_news,
+		[SB_PG_KIND_PRESENCE] = config->max_news,
 	};
 
 	for (int kind = 0; kind < SB_PG_KIND_COUNT; kind++) {

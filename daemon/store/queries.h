@@ -1,5 +1,5 @@
 /*
- * The four kinds of questions on one pipelined connection.
+ * All kinds of questions on one pipelined connection.
  *
  * Where it stands: core asks through pg.c; answers go straight to the hub.
  * Of each kind at most one statement is in flight; what arrives meanwhile, and
@@ -13,6 +13,7 @@
 #define SB_STORE_QUERIES_H
 
 #include "daemon/core/store.h"
+#include "daemon/store/pg.h"
 #include "daemon/store/url.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,6 +33,10 @@ int sb_pg_queries_authenticate(struct sb_pg_queries *queries,
 int sb_pg_queries_fetch(struct sb_pg_queries *queries, const struct sb_fetch *question);
 int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_ack *question);
 int sb_pg_queries_recheck(struct sb_pg_queries *queries, int64_t device_id);
+int sb_pg_queries_sent(struct sb_pg_queries *queries, const struct sb_sent *news);
+int sb_pg_queries_presence(struct sb_pg_queries *queries, const struct sb_presence *news);
+/* Renews the lease under which our sessions are on, unless news of them are about to. */
+void sb_pg_queries_renew(struct sb_pg_queries *queries);
 
 /* Rechecks all that the hub holds, from the start, in chunks; sb_pg_on_reconciled() at the end. */
 void sb_pg_queries_reconcile_all(struct sb_pg_queries *queries);
@@ -46,7 +51,7 @@ void sb_pg_queries_ping(struct sb_pg_queries *queries);
 /* The server process that makes our notifications; 0 while not ready. */
 int sb_pg_queries_backend(const struct sb_pg_queries *queries);
 
-size_t sb_pg_queries_open_acks(const struct sb_pg_queries *queries);
+size_t sb_pg_queries_open(const struct sb_pg_queries *queries, enum sb_pg_kind kind);
 /* As sb_pg_flush_then(). */
 void sb_pg_queries_flush_then(struct sb_pg_queries *queries, void (*on_flushed)(void *data),
 			      void *data);

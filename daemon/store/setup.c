@@ -13,6 +13,8 @@ const struct sb_pg_kind_table *const sb_pg_kind_tables[SB_PG_KIND_COUNT] = {
 	[SB_PG_KIND_FETCH] = &sb_pg_kind_fetch,
 	[SB_PG_KIND_ACK] = &sb_pg_kind_ack,
 	[SB_PG_KIND_RECONCILE] = &sb_pg_kind_reconcile,
+	[SB_PG_KIND_SENT] = &sb_pg_kind_sent,
+	[SB_PG_KIND_PRESENCE] = &sb_pg_kind_presence,
 };
 
 enum step { SERVER, VERSION, RIGHTS, PREPARES };
@@ -42,7 +44,7 @@ static int send_server(PGconn *conn, const struct sb_pg_config *config)
 
 static int send_rights(PGconn *conn)
 {
-	char sql[768];
+	char sql[1024];
 	int len = snprintf(sql, sizeof(sql),
 			   "SELECT bool_and(may IS NOT NULL), bool_and(may) FROM (VALUES ");
 

@@ -13,7 +13,7 @@ struct sb_pg_setup {
 	char problem[256]; /* in words; "": none so far */
 };
 
-/* The four kinds' tables, by enum sb_pg_kind. */
+/* The kinds' tables, by enum sb_pg_kind. */
 extern const struct sb_pg_kind_table *const sb_pg_kind_tables[SB_PG_KIND_COUNT];
 
 /* Sends all questions and the PREPAREs, and one Sync. 0, or -EIO: libpq refuses. */

@@ -3,7 +3,7 @@
 # sources know nothing of it.
 function(sb_bad_daemon name wrapped)
 	add_executable(slotbelld_${name} ${CMAKE_SOURCE_DIR}/daemon/main.c chaos/bad/${name}.c)
-	target_link_libraries(slotbelld_${name} PRIVATE sb_edge sb_store sb_ops sb_core PkgConfig::SYSTEMD)
+	target_link_libraries(slotbelld_${name} PRIVATE sb_app sb_core PkgConfig::SYSTEMD)
 	target_link_options(slotbelld_${name} PRIVATE -Wl,--wrap=${wrapped})
 	set_target_properties(slotbelld_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()

@@ -134,6 +134,24 @@ size_t sb_hub_held_devices(struct sb_hub *h, int64_t after, int64_t *devices, si
 	return n;
 }
 
+uint32_t sb_hub_instance(const struct sb_hub *h)
+{
+	(void)h;
+	return 0xabcd;
+}
+
+void sb_hub_tell_presence(struct sb_hub *h)
+{
+	struct sb_store *store = sb_pg_store(pg);
+
+	say("tell-presence");
+	for (size_t i = 0; i < h->held_count; i++)
+		(void)store->ops->presence(store,
+					   &(struct sb_presence){.session_id = (uint64_t)h->held[i],
+								 .device_id = h->held[i],
+								 .on = true});
+}
+
 /* ---- commands ---- */
 
 static void on_problem(void *data, const char *text)
@@ -175,9 +193,10 @@ static void say_counters(void)
 		    k->items, k->errors, k->busy_us);
 	}
 	say("counters notifications=%" PRIu64 " bad=%" PRIu64 " pings=%" PRIu64 " lost=%" PRIu64
-	    " ups=%" PRIu64,
+	    " ups=%" PRIu64 " sweeps=%" PRIu64 " sweeping=%d events=%" PRIu64 " removed=%" PRIu64,
 	    counters->notifications, counters->bad_notifications, counters->pings,
-	    counters->lost_pings, counters->ups);
+	    counters->lost_pings, counters->ups, counters->sweeps, counters->sweeping,
+	    counters->swept[SB_PG_SWEPT_EVENTS], counters->swept[SB_PG_SWEPT_REMOVED]);
 }
 
 /* One each of session and device FROM … FROM + COUNT - 1. */
@@ -225,6 +244,36 @@ static void fetch(int64_t from, int64_t count, int64_t after)
 	}
 }
 
+static void presence(int64_t from, int64_t count, bool on)
+{
+	struct sb_store *store = sb_pg_store(pg);
+
+	for (int64_t i = from; i < from + count; i++) {
+		const struct sb_presence news = {
+			.session_id = (uint64_t)i, .device_id = i, .on = on};
+
+		if (store->ops->presence(store, &news) < 0)
+			say("refused %" PRId64, i);
+	}
+}
+
+/* As many events as the device's number says, in steps of a second from 1970 on. */
+static void sent(int64_t from, int64_t count)
+{
+	struct sb_store *store = sb_pg_store(pg);
+	int64_t us[16];
+
+	for (int64_t i = 0; i < 16; i++)
+		us[i] = (i + 1) * 1000000;
+	for (int64_t i = from; i < from + count; i++) {
+		const struct sb_sent news = {
+			.device_id = i, .first = 100, .count = (size_t)i % 16, .us = us};
+
+		if (store->ops->sent(store, &news) < 0)
+			say("refused %" PRId64, i);
+	}
+}
+
 static void hold(int64_t from, int64_t count)
 {
 	for (int64_t i = from; i < from + count && hub.held_count < HELD_MAX; i++)
@@ -259,6 +308,10 @@ static void obey(char *text)
 			(void)sb_pg_reconcile(pg, number(words[1]) + i);
 	else if (strcmp(words[0], "hold") == 0)
 		hold(number(words[1]), number(words[2]));
+	else if (strcmp(words[0], "presence") == 0)
+		presence(number(words[1]), number(words[2]), number(words[3]) != 0);
+	else if (strcmp(words[0], "sent") == 0)
+		sent(number(words[1]), number(words[2]));
 	else if (strcmp(words[0], "reconcile-all") == 0)
 		sb_pg_reconcile_all(pg);
 	else if (strcmp(words[0], "flush") == 0)
@@ -314,6 +367,8 @@ static void configure(struct sb_pg_config *config, char *setting)
 		{"reconcile_seconds", &config->reconcile_seconds},
 		{"lock_timeout_ms", &config->lock_timeout_ms},
 		{"statement_timeout_ms", &config->statement_timeout_ms},
+		{"lease_ms", &config->lease_ms},
+		{"sweep_every_ms", &config->sweep_every_ms},
 	};
 	char *value = strchr(setting, '=');
 

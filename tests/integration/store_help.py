@@ -103,7 +103,7 @@ class Store:
         self.ask("counters")
         self.wait("counters ")
         found = {}
-        for line in self.lines[-5:]:
+        for line in self.lines[-7:]:
             words = line.split()
             name = words[1] if words[0] == "kind" else "all"
             found[name] = {k: int(v) for k, v in (word.split("=") for word in words if "=" in word)}

@@ -57,7 +57,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item int[], failed_seq bigint[],
-	failed_reason text[], announced int[])
+	failed_reason text[], announced int[], sent_first bigint[], sent_count int[], sent_us bigint[])
 RETURNS TABLE (item int, outcome text, acked bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -72,6 +72,46 @@ BEGIN
 		FROM unnest(devices, epochs) WITH ORDINALITY AS q (id, epoch, i) LEFT JOIN slotbell.device d ON d.id = q.id;
 END $$;
 CREATE TABLE slotbell.receipt (device_id bigint, seq bigint, reason text, PRIMARY KEY (device_id, seq));
+
+-- What these were called with, in order.
+CREATE TABLE slotbell.said (id bigint GENERATED ALWAYS AS IDENTITY, word text, a text, b text, c text);
+
+CREATE FUNCTION slotbell.sent(devices bigint[], seqs bigint[], sent_us bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM slotbell.check_items(devices);
+	INSERT INTO slotbell.said (word, a, b, c) VALUES ('sent', devices::text, seqs::text, sent_us::text);
+END $$;
+
+-- The lease is a row: whoever deletes it makes the database forget.
+CREATE TABLE slotbell.lease (name text PRIMARY KEY, seconds int);
+CREATE FUNCTION slotbell.presence(instance text, lease_seconds int, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+	known boolean := EXISTS (SELECT FROM slotbell.lease WHERE name = instance);
+BEGIN
+	PERFORM slotbell.check_items(devices);
+	INSERT INTO slotbell.lease VALUES (instance, lease_seconds) ON CONFLICT DO NOTHING;
+	INSERT INTO slotbell.said (word, a, b, c) VALUES ('presence', sessions::text, devices::text, is_on::text);
+	RETURN known;
+END $$;
+
+CREATE FUNCTION slotbell.sweep_alone() RETURNS boolean LANGUAGE sql AS 'SELECT pg_try_advisory_lock(1)';
+-- Three steps make a round; what it is told to fail at fails.
+CREATE TABLE slotbell.sweep_fault (sqlstate text);
+CREATE FUNCTION slotbell.sweep(after_mailbox bigint, after_device bigint, max_mailboxes int, max_rows int, grace_seconds int,
+	retention_days int, receipts_days int, stale_days int)
+RETURNS TABLE (next_mailbox bigint, next_device bigint, events bigint, expired bigint, bookings bigint, receipts bigint, stale bigint, removed bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	fault text := (SELECT f.sqlstate FROM slotbell.sweep_fault f LIMIT 1);
+BEGIN
+	IF fault IS NOT NULL THEN
+		RAISE EXCEPTION 'a fault of the sweep' USING ERRCODE = fault;
+	END IF;
+	INSERT INTO slotbell.said (word, a, b, c) VALUES ('sweep', after_mailbox::text, after_device::text,
+		concat_ws(' ', max_mailboxes, max_rows, grace_seconds, retention_days, receipts_days, stale_days));
+	RETURN QUERY SELECT nullif((after_mailbox + 10) % 30, 0), after_device + 1, 1::bigint, 2::bigint, 3::bigint, 4::bigint, 5::bigint, 6::bigint;
+END $$;
 
 CREATE FUNCTION slotbell.reconcile(devices bigint[])
 RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text,

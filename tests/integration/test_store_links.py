@@ -270,6 +270,8 @@ def test_a_reply_that_comes_byte_by_byte_is_read(server):
         store.ask("fetch 1 400 0", "authenticate 1 1000")
         store.wait("authenticated", 1000)
         store.settle()
+        if store.count("fetched ") < 400:
+            store.wait("fetched ", 400 - store.count("fetched "))
         assert store.answers("fetched") == list(range(1, 401))
 
 

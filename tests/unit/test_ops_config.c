@@ -90,6 +90,10 @@ static void a_range_holds_at_its_edges(void **state)
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 3x\n"), 1);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow =\n"), 1);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 99999999999999999999\n"), 1);
+	assert_int_equal(read_text(NEEDED "[retention]\ndays = 1\nreceipts_days = 3650\n"), 0);
+	assert_int_equal(read_text(NEEDED "[retention]\ndays = 0\nreceipts_days = 3651\n"), 2);
+	assert_int_equal(read_text(NEEDED "[retention]\ndevices_stale_days = 2\n"), 0);
+	assert_int_equal(read_text(NEEDED "[retention]\ndevices_stale_days = 1\n"), 1);
 }
 
 static void all_that_is_wrong_is_told_at_once(void **state)

@@ -66,8 +66,15 @@ static int on_fetch(struct sb_store *store, const struct sb_fetch *asked)
 static int on_save(struct sb_store *store, const struct sb_save_ack *asked)
 {
 	struct question *question = ask(store, SAVE);
+	struct world *world = ((struct world_store *)(void *)store)->world;
 
-	((struct world_store *)(void *)store)->world->saves++;
+	world->saves++;
+	for (size_t i = 0; i < asked->sent_count; i++) {
+		assert_in_range(asked->sent_first + (int64_t)i, 0, asked->cursor.seq);
+		world->devices[asked->device_id]
+			.sent_us[(asked->sent_first + (int64_t)i) % WORLD_EVENTS] =
+			asked->sent_us[i];
+	}
 	question->save = *asked;
 	if (asked->failed_count)
 		memcpy(question->failed, asked->failed,
@@ -81,10 +88,32 @@ static int on_recheck(struct sb_store *store, int64_t device)
 	return 0;
 }
 
+static int on_sent(struct sb_store *store, const struct sb_sent *news)
+{
+	struct world *world = ((struct world_store *)(void *)store)->world;
+	struct world_device *device = &world->devices[news->device_id];
+
+	device->tells++;
+	for (size_t i = 0; i < news->count; i++) {
+		device->told_us[(news->first + (int64_t)i) % WORLD_EVENTS] = news->us[i];
+	}
+	return 0;
+}
+
+static int on_presence(struct sb_store *store, const struct sb_presence *news)
+{
+	struct world *world = ((struct world_store *)(void *)store)->world;
+
+	world->devices[news->device_id].on += news->on ? 1 : -1;
+	return 0;
+}
+
 static const struct sb_store_ops ops = {.authenticate = on_authenticate,
 					.fetch = on_fetch,
 					.save_ack = on_save,
-					.recheck = on_recheck};
+					.recheck = on_recheck,
+					.sent = on_sent,
+					.presence = on_presence};
 
 /* ---- the database ---- */
 

@@ -32,6 +32,10 @@ struct world_device {
 	int64_t session_no, acked;
 	enum sb_auth_outcome outcome;
 	int64_t expires_at_s;
+	int64_t sent_us[WORLD_EVENTS]; /* as acks say it, by seq */
+	int64_t told_us[WORLD_EVENTS]; /* as news of what is not acked say it, by seq */
+	size_t tells;
+	int64_t on; /* live sessions that the database knows of */
 	int64_t failed[WORLD_EVENTS];
 	size_t failed_count;
 };
