@@ -1,7 +1,7 @@
 /*
  * The parts, in the order they need each other:
  *
- *   clock → loop → store → hub → signals → server → run
+ *   clock → loop → store → hub → signals → server → control → run
  *
  * and closed in reverse, each in its own close callback.
  */
@@ -11,10 +11,13 @@
 #include "daemon/ops/descriptors.h"
 #include "daemon/ops/log_sink.h"
 #include "daemon/ops/service.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* How often deadlines are looked at. */
@@ -48,23 +51,29 @@ static uint32_t random_u32(struct sb_clock *clock)
 
 /* ---- the end ---- */
 
-static void on_pg_closed(void *data)
+/* One part after the other, each from the close callback of the one before. */
+static void close_next(void *data)
 {
 	struct sb_app *app = data;
+	struct sb_control *control = app->control;
+	struct sb_server *server = app->server;
+	struct sb_pg *pg = app->pg;
 
-	app->pg = NULL;
-	uv_close((uv_handle_t *)&app->tick, NULL);
-	uv_close((uv_handle_t *)&app->on_term, NULL);
-	uv_close((uv_handle_t *)&app->on_int, NULL);
-	uv_close((uv_handle_t *)&app->on_hup, NULL);
-}
-
-static void on_server_closed(void *data)
-{
-	struct sb_app *app = data;
-
-	app->server = NULL;
-	sb_pg_close(app->pg, on_pg_closed, app);
+	if (control) {
+		app->control = NULL;
+		sb_control_close(control, close_next, app);
+	} else if (server) {
+		app->server = NULL;
+		sb_server_close(server, close_next, app);
+	} else if (pg) {
+		app->pg = NULL;
+		sb_pg_close(pg, close_next, app);
+	} else {
+		uv_close((uv_handle_t *)&app->tick, NULL);
+		uv_close((uv_handle_t *)&app->on_term, NULL);
+		uv_close((uv_handle_t *)&app->on_int, NULL);
+		uv_close((uv_handle_t *)&app->on_hup, NULL);
+	}
 }
 
 void sb_app_end(struct sb_app *app)
@@ -72,9 +81,11 @@ void sb_app_end(struct sb_app *app)
 	if (app->ending)
 		return;
 	app->ending = true;
-	sb_log(SB_LOG_INFO, "ending", "connections=%zu unsaved=%s",
-	       sb_server_connections(app->server), sb_hub_has_unsaved(app->hub) ? "yes" : "no");
-	sb_server_close(app->server, on_server_closed, app);
+	if (app->server)
+		sb_log(SB_LOG_INFO, "ending", "connections=%zu unsaved=%s",
+		       sb_server_connections(app->server),
+		       sb_hub_has_unsaved(app->hub) ? "yes" : "no");
+	close_next(app);
 }
 
 /* ---- time and signals ---- */
@@ -102,7 +113,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 static void on_reload_signal(uv_signal_t *handle, int number)
 {
 	(void)number;
-	sb_app_reload(handle->data);
+	sb_app_reload(handle->data, NULL);
 }
 
 static void start_handles(struct sb_app *app)
@@ -142,15 +153,38 @@ static int start_hub(struct sb_app *app)
 	return 0;
 }
 
+static int cannot_start(const char *key, const char *problem)
+{
+	sb_log(SB_LOG_ERROR, "cannot start", "key=%s problem=\"%s\"", key, problem);
+	return -1;
+}
+
 static int start_server(struct sb_app *app)
 {
 	struct sb_server_problem problem;
 
 	app->server = sb_server_new(&app->loop, app->hub, &app->settings->server, &problem);
-	if (app->server)
+	if (!app->server)
+		return cannot_start(problem.key, problem.detail);
+	app->port = sb_server_port(app->server);
+	return 0;
+}
+
+static int start_control(struct sb_app *app)
+{
+	const char *path = app->settings->config.control_socket;
+	char problem[256];
+	int result;
+
+	if (!*path)
 		return 0;
-	sb_log(SB_LOG_ERROR, "cannot start", "key=%s problem=\"%s\"", problem.key, problem.detail);
-	return -1;
+	result = sb_control_open(&app->loop, path, sb_app_commands, app, &app->control);
+	if (result == 0)
+		return 0;
+	(void)snprintf(problem, sizeof(problem), "%s: %s", path,
+		       result == -EADDRINUSE ? "another slotbelld answers there"
+					     : strerror(-result));
+	return cannot_start("control.socket", problem);
 }
 
 static void warn_of_certificate(const struct sb_settings *settings)
@@ -169,12 +203,10 @@ static void warn_of_certificate(const struct sb_settings *settings)
 /* Everything is there; from here on the loop does the work. */
 static void serve(struct sb_app *app)
 {
-	uint16_t port = sb_server_port(app->server);
-
 	sb_pg_start(app->pg);
 	warn_of_certificate(app->settings);
-	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u", SB_VERSION, port);
-	sb_service_ready(port);
+	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u", SB_VERSION, app->port);
+	sb_service_ready(app->port);
 	(void)uv_run(&app->loop, UV_RUN_DEFAULT);
 	sb_log(SB_LOG_NOTICE, "ended", "version=%s", SB_VERSION);
 }
@@ -195,21 +227,23 @@ static void set_up_descriptors(const struct sb_config *config)
 
 static int run(struct sb_app *app)
 {
+	bool good;
+
 	set_up_descriptors(&app->settings->config);
 	if (uv_loop_init(&app->loop) != 0 || start_store(app) != 0 || start_hub(app) != 0) {
 		sb_log(SB_LOG_ERROR, "cannot start", "problem=\"out of memory\"");
 		return EXIT_FAILURE;
 	}
 	start_handles(app);
-	if (start_server(app) != 0) {
-		sb_pg_close(app->pg, on_pg_closed, app);
+	good = start_server(app) == 0 && start_control(app) == 0;
+	if (good) {
+		serve(app);
+	} else {
+		sb_app_end(app);
 		(void)uv_run(&app->loop, UV_RUN_DEFAULT);
-		sb_hub_free(app->hub);
-		return EXIT_FAILURE;
 	}
-	serve(app);
 	sb_hub_free(app->hub);
-	return uv_loop_close(&app->loop) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return uv_loop_close(&app->loop) == 0 && good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int sb_app_run(const struct sb_settings_source *source, struct sb_settings *settings)
@@ -218,6 +252,8 @@ int sb_app_run(const struct sb_settings_source *source, struct sb_settings *sett
 			     .source = source,
 			     .settings = settings};
 	int status;
+
+	app.started_us = wall_us(&app.clock);
 
 	sb_log_start(settings->config.log_level, settings->config.log_format);
 	status = run(&app);

@@ -4,6 +4,7 @@
 
 #include "daemon/app/app.h"
 #include "daemon/base/clock.h"
+#include "daemon/ops/control.h"
 #include "daemon/store/pg.h"
 #include <stdbool.h>
 #include <uv.h>
@@ -12,7 +13,8 @@
 struct sb_reload {
 	uv_work_t work;
 	bool running;
-	bool again; /* asked for once more meanwhile */
+	bool again;		  /* asked for once more meanwhile */
+	struct sb_request *asker; /* who waits for the answer, over the control socket; or NULL */
 	struct sb_settings *next;
 	char *problems; /* lines; owned */
 	size_t problems_len;
@@ -27,6 +29,9 @@ struct sb_app {
 	struct sb_pg *pg;
 	struct sb_hub *hub;
 	struct sb_server *server;
+	struct sb_control *control; /* NULL: none is wanted */
+	uint16_t port;		    /* that the server listens on */
+	int64_t started_us;	    /* Unix time */
 	uv_timer_t tick;
 	uv_signal_t on_term, on_int, on_hup;
 	struct sb_reload reload;
@@ -37,8 +42,11 @@ struct sb_app {
 
 /* ---- reload.c ---- */
 
-/* Reads the settings anew, in a thread of libuv's, and takes them over if all of them are good. */
-void sb_app_reload(struct sb_app *app);
+/*
+ * Reads the settings anew, in a thread of libuv's, and takes them over if all
+ * of them are good. `asker`, who may be NULL, is answered then.
+ */
+void sb_app_reload(struct sb_app *app, struct sb_request *asker);
 
 /* ---- drain.c ---- */
 
@@ -46,6 +54,11 @@ void sb_app_reload(struct sb_app *app);
 void sb_app_drain(struct sb_app *app);
 /* Several times a second: ends the app when it is time. */
 void sb_app_drain_tick(struct sb_app *app);
+
+/* ---- control.c ---- */
+
+/* What the control socket understands. */
+extern const struct sb_control_command sb_app_commands[];
 
 /* ---- app.c ---- */
 

@@ -28,19 +28,48 @@ static void on_work(uv_work_t *work)
 	(void)fclose(errors);
 }
 
-static void log_refusal(struct sb_reload *reload)
+/* Words, separated by `separator`, as a list. */
+static json_t *list_of(const char *words, const char *separator)
 {
-	char *rest = reload->problems, *line;
+	json_t *list = json_array();
+
+	while (words && *words) {
+		size_t len = strcspn(words, separator);
+
+		if (len)
+			(void)json_array_append_new(list, json_stringn(words, len));
+		words += len;
+		words += strspn(words, separator);
+	}
+	return list;
+}
+
+static void answer(struct sb_reload *reload, json_t *words)
+{
+	if (reload->asker)
+		sb_control_answer(reload->asker, words);
+	else
+		json_decref(words);
+	reload->asker = NULL;
+}
+
+static void refuse(struct sb_reload *reload)
+{
+	const char *at = reload->problems;
 
 	if (reload->problem_count < 0)
 		sb_log(SB_LOG_ERROR, "reload refused", "problem=\"out of memory\"");
 	else
 		sb_log(SB_LOG_ERROR, "reload refused", "problems=%d kept=\"all as it was\"",
 		       reload->problem_count);
-	while (rest && (line = strsep(&rest, "\n"))) {
-		if (*line)
-			sb_log(SB_LOG_ERROR, "reload problem", "problem=\"%s\"", line);
+	while (at && *at) {
+		size_t len = strcspn(at, "\n");
+
+		sb_log(SB_LOG_ERROR, "reload problem", "problem=\"%.*s\"", (int)len, at);
+		at += len + (at[len] == '\n');
 	}
+	answer(reload,
+	       json_pack("{s:b, s:o}", "reloaded", 0, "problems", list_of(reload->problems, "\n")));
 	sb_service_reloaded("Reload refused; see the log");
 }
 
@@ -72,13 +101,16 @@ static void take_over(struct sb_app *app)
 		(void)fclose(restart_out);
 	if (!changed || !restart) {
 		app->reload.problem_count = -ENOMEM;
-		log_refusal(&app->reload);
+		refuse(&app->reload);
 	} else {
 		app->reload.next = NULL;
 		swap(app, next);
 		sb_log(SB_LOG_NOTICE, "reloaded", "changed=\"%s\"", changed + (changed_len > 0));
 		if (restart_len)
 			sb_log(SB_LOG_WARNING, "needs a restart", "keys=\"%s\"", restart + 1);
+		answer(&app->reload,
+		       json_pack("{s:b, s:o, s:o}", "reloaded", 1, "changed", list_of(changed, " "),
+				 "needs_restart", list_of(restart, " ")));
 		sb_service_reloaded(restart_len ? "Reloaded; some keys need a restart"
 						: "Reloaded");
 	}
@@ -93,8 +125,10 @@ static void on_read(uv_work_t *work, int status)
 
 	(void)status;
 	reload->running = false;
-	if (!app->ending && reload->problem_count != 0)
-		log_refusal(reload);
+	if (app->ending && reload->asker)
+		sb_control_refuse(reload->asker, "slotbelld ends");
+	else if (!app->ending && reload->problem_count != 0)
+		refuse(reload);
 	else if (!app->ending)
 		take_over(app);
 	sb_settings_free(reload->next); /* unless it was taken */
@@ -102,20 +136,24 @@ static void on_read(uv_work_t *work, int status)
 	free(reload->problems);
 	reload->problems = NULL;
 	if (reload->again && !app->ending)
-		sb_app_reload(app);
+		sb_app_reload(app, NULL);
 }
 
-void sb_app_reload(struct sb_app *app)
+void sb_app_reload(struct sb_app *app, struct sb_request *asker)
 {
 	struct sb_reload *reload = &app->reload;
 
-	if (app->ending)
+	if (asker && (app->ending || reload->running)) {
+		sb_control_refuse(asker, "another reload is under way; try again");
 		return;
-	reload->again = reload->running; /* what runs may have read the files before they changed */
-	if (reload->running)
+	}
+	/* What runs may have read the files before they changed. */
+	reload->again = reload->running;
+	if (app->ending || reload->running)
 		return;
 	sb_service_reloading();
 	reload->running = true;
+	reload->asker = asker;
 	reload->work.data = app;
 	(void)uv_queue_work(&app->loop, &reload->work, on_work, on_read);
 }

@@ -2,8 +2,8 @@
  * slotbellctl: what an operator types. This file has the table of commands and
  * finds the one that was meant; the commands are in one file per group.
  *
- * It speaks to the database only, over libpq, and waits for it: nothing here
- * runs inside the daemon.
+ * It speaks to the database over libpq and to the daemon over its control
+ * socket, and waits for them: nothing here runs inside the daemon.
  */
 #include "daemon/ctl/ctl.h"
 #include <errno.h>
@@ -16,6 +16,8 @@ static const struct sb_ctl_command *const commands[] = {
 	&sb_command_db_init,	   &sb_command_db_upgrade,  &sb_command_db_new_epoch,
 	&sb_command_device_enrol,  &sb_command_device_list, &sb_command_device_rotate,
 	&sb_command_device_revoke, &sb_command_publish,	    &sb_command_tail,
+	&sb_command_status,	   &sb_command_top,	    &sb_command_sessions,
+	&sb_command_kick,	   &sb_command_drain,	    &sb_command_reload,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -26,6 +28,8 @@ static const char common_help[] =
 	"\nFor every command:\n"
 	"  --database URL   the database: postgresql://USER@HOST/NAME, as libpq reads it\n"
 	"                   (or set SLOTBELL_DATABASE_URL)\n"
+	"  --socket PATH    the running daemon: its control socket (or set "
+	"SLOTBELL_CONTROL_SOCKET)\n"
 	"  --json           JSON on standard output, one object per line\n"
 	"  --help           help on the command\n"
 	"  --version        the program's version\n";
@@ -52,7 +56,8 @@ void sb_ctl_print_help(const struct sb_ctl *ctl)
 		       *command->arguments ? " " : "", command->arguments, command->summary);
 		printf("%s%s", *command->help ? "\n" : "", command->help);
 	} else {
-		printf("usage: slotbellctl [--json] [--database URL] %s%sCOMMAND\n\n",
+		printf("usage: slotbellctl [--json] [--database URL] [--socket PATH] "
+		       "%s%sCOMMAND\n\n",
 		       ctl->group ? ctl->group : "", ctl->group ? " " : "");
 		print_list(ctl->group);
 		puts("\n`slotbellctl COMMAND --help` says more, with examples.");

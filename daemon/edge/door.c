@@ -148,8 +148,10 @@ static void adopt(struct sb_server *server, int fd)
 	 * which may have been already; where lws forgot it for want of memory, its
 	 * deadline remembers.
 	 */
-	if (!server->adoption_failed)
+	if (!server->adoption_failed) {
 		connection->wsi = wsi;
+		sb_tls_follow(connection, wsi);
+	}
 }
 
 static void set_options(int fd)

@@ -93,6 +93,8 @@ void sb_connection_gone(struct sb_connection *connection)
 {
 	struct sb_server *server = connection->server;
 
+	if (!connection->handshaken)
+		server->handshakes[SB_HANDSHAKE_FAILED]++;
 	not_ready(connection);
 	sb_connection_opened(connection);
 	sb_session_gone(connection->session);
@@ -262,6 +264,13 @@ uint16_t sb_server_port(const struct sb_server *server)
 size_t sb_server_connections(const struct sb_server *server)
 {
 	return server->connections;
+}
+
+void sb_server_get_stats(const struct sb_server *server, struct sb_server_stats *ret_stats)
+{
+	*ret_stats = (struct sb_server_stats){.connections = server->connections,
+					      .opening = server->opening};
+	memcpy(ret_stats->handshakes, server->handshakes, sizeof(server->handshakes));
 }
 
 void sb_server_stop_accepting(struct sb_server *server)

@@ -56,6 +56,30 @@ void sb_server_stop_accepting(struct sb_server *server);
 /* Connections there are, open or opening. */
 size_t sb_server_connections(const struct sb_server *server);
 
+/*   name     word       how a TLS handshake ended */
+#define SB_HANDSHAKES(X)                               \
+	X(FULL, "full")	      /* with a certificate */ \
+	X(RESUMED, "resumed") /* by a ticket */        \
+	X(FAILED, "failed")   /* the connection went before */
+
+enum sb_handshake {
+#define SB_HANDSHAKE_ENUM(name, word) SB_HANDSHAKE_##name,
+	SB_HANDSHAKES(SB_HANDSHAKE_ENUM)
+#undef SB_HANDSHAKE_ENUM
+		SB_HANDSHAKE_COUNT
+};
+
+/* The word for metrics: a constant. */
+const char *sb_handshake_word(enum sb_handshake handshake);
+
+struct sb_server_stats {
+	size_t connections; /* now, open or opening */
+	size_t opening;	    /* now, of them: holding a place among the handshakes */
+	uint64_t handshakes[SB_HANDSHAKE_COUNT]; /* since the start */
+};
+
+void sb_server_get_stats(const struct sb_server *server, struct sb_server_stats *ret_stats);
+
 typedef void sb_server_closed(void *data);
 
 /* Drops what is still there, gives everything back, then calls on_closed from the loop. */

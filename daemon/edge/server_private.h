@@ -30,6 +30,7 @@ struct sb_connection {
 	struct sb_deadline deadline; /* to be open by then */
 
 	bool opening : 1;    /* holds a slot among the handshakes */
+	bool handshaken : 1; /* TLS is established */
 	bool is_ready : 1;   /* in server->ready */
 	bool to_cut : 1;     /* the session wants it dropped */
 	bool close_sent : 1; /* our close frame is on its way */
@@ -55,6 +56,7 @@ struct sb_server {
 	struct sb_deadlines slots;	   /* how long one connection may hold a handshake slot */
 	size_t connections;
 	size_t opening; /* of them: holding a slot */
+	uint64_t handshakes[SB_HANDSHAKE_COUNT];
 	uv_prepare_t before_poll;
 	uv_check_t after_poll;
 	uv_timer_t destroy_again;
@@ -77,6 +79,8 @@ void sb_door_close(struct sb_server *server);
 
 /* Sets the vhost's context up. It asks `server` for what a reload may change. */
 void sb_tls_setup(SSL_CTX *tls, struct sb_server *server);
+/* Counts how this connection's handshake ends; called when its wsi is made. */
+void sb_tls_follow(struct sb_connection *connection, struct lws *wsi);
 
 /* ---- upgrade.c: the websocket's door ---- */
 

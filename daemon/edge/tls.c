@@ -153,6 +153,38 @@ static int on_certificate(SSL *ssl, void *data)
 	return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
 }
 
+/* Fires once more for what TLS 1.3 does after its handshake. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+	struct sb_connection *connection = SSL_get_app_data(ssl);
+
+	(void)value;
+	if (!(where & SSL_CB_HANDSHAKE_DONE) || !connection || connection->handshaken)
+		return;
+	connection->handshaken = true;
+	connection->server
+		->handshakes[SSL_session_reused(ssl) ? SB_HANDSHAKE_RESUMED : SB_HANDSHAKE_FULL]++;
+}
+
+void sb_tls_follow(struct sb_connection *connection, struct lws *wsi)
+{
+	SSL *ssl = wsi ? lws_get_ssl(wsi) : NULL;
+
+	if (ssl)
+		(void)SSL_set_app_data(ssl, connection);
+}
+
+const char *sb_handshake_word(enum sb_handshake handshake)
+{
+	static const char *const words[] = {
+#define HANDSHAKE_WORD(name, word) word,
+		SB_HANDSHAKES(HANDSHAKE_WORD)
+#undef HANDSHAKE_WORD
+	};
+
+	return words[handshake];
+}
+
 void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
 {
 	(void)SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
@@ -165,5 +197,6 @@ void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
 	(void)SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384");
 	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cert_cb(tls, on_certificate, server);
+	SSL_CTX_set_info_callback(tls, on_info);
 	sb_tickets_setup(tls, server);
 }

@@ -56,6 +56,9 @@
 	  "what became of a booking, and that it was there, is kept so long")                     \
 	X(retention, devices_stale_days, NUMBER, START, retention_devices_stale_days, "90", 2,    \
 	  3650, "for a device that was not seen for so long nothing is kept")                     \
+	X(control, socket, TEXT, START, control_socket, "", 0, 0,                                 \
+	  "path of the unix socket for slotbellctl's status, drain and the like; none: no such "  \
+	  "socket")                                                                               \
 	X(log, level, LEVEL, RELOAD, log_level, "info", 0, 0,                                     \
 	  "error, warning, notice, info or debug")                                                \
 	X(log, format, FORMAT, RELOAD, log_format, "auto", 0, 0,                                  \

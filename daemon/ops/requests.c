@@ -304,6 +304,19 @@ static bool is_answered(const char *path)
 	return answered;
 }
 
+/* libuv says "permission denied" where there is no such folder, as on Windows. */
+static int explain(const char *path, int result)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+
+	if (slash && slash > path) {
+		memcpy(folder, path, (size_t)(slash - path));
+		folder[slash - path] = '\0';
+	}
+	return result == -EACCES && access(folder, F_OK) != 0 ? -errno : result;
+}
+
 int sb_requests_listen_path(uv_loop_t *loop, const char *path, mode_t mode,
 			    const struct sb_requests_config *config,
 			    struct sb_requests **ret_requests)
@@ -315,7 +328,9 @@ int sb_requests_listen_path(uv_loop_t *loop, const char *path, mode_t mode,
 
 	if (strlen(path) >= sizeof(requests->path))
 		return -ENAMETOOLONG; /* libuv would cut it without a word */
-	if (lstat(path, &stat) == 0 && S_ISSOCK(stat.st_mode)) {
+	if (lstat(path, &stat) == 0) {
+		if (!S_ISSOCK(stat.st_mode))
+			return -EEXIST;
 		if (is_answered(path))
 			return -EADDRINUSE;
 		(void)unlink(path);
@@ -325,7 +340,7 @@ int sb_requests_listen_path(uv_loop_t *loop, const char *path, mode_t mode,
 		return -ENOMEM;
 	/* From its first moment on it is for nobody else. */
 	before = umask(0777 & ~mode);
-	result = uv_pipe_bind(&requests->listener.pipe, path);
+	result = explain(path, uv_pipe_bind(&requests->listener.pipe, path));
 	(void)umask(before);
 	return listen_now(requests, result, ret_requests);
 }

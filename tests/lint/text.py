@@ -14,7 +14,7 @@ LAYERS = {
         ["protocol/", "daemon/base/", "daemon/core/", "daemon/edge/"],
         ["libwebsockets", "libuv", "openssl", "jansson"],
     ),
-    "daemon/ops/": (["protocol/", "daemon/base/", "daemon/core/", "daemon/ops/"], ["libsystemd", "libuv", "inih"]),
+    "daemon/ops/": (["protocol/", "daemon/base/", "daemon/core/", "daemon/ops/"], ["libsystemd", "libuv", "inih", "jansson"]),
     # schema_version.h is a number that the daemon and slotbellctl must agree on.
     "daemon/ctl/": (
         ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h"],

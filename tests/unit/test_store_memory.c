@@ -102,6 +102,9 @@ static int ask_one(struct sb_store *store, int kind)
 	const struct sb_authenticate authenticate = {.session_id = 1, .device_id = 2};
 	const struct sb_fetch fetch = {.mailbox_id = 3};
 	const struct sb_save_ack ack = {.device_id = 4, .failed_count = 2, .failed = failures};
+	const int64_t sent_us[2] = {1, 2};
+	const struct sb_sent sent = {.device_id = 5, .first = 1, .count = 2, .us = sent_us};
+	const struct sb_presence presence = {.session_id = 6, .device_id = 7};
 	static int64_t device = 100;
 
 	switch (kind) {
@@ -111,6 +114,10 @@ static int ask_one(struct sb_store *store, int kind)
 		return store->ops->fetch(store, &fetch);
 	case SB_PG_KIND_ACK:
 		return store->ops->save_ack(store, &ack);
+	case SB_PG_KIND_SENT:
+		return store->ops->sent(store, &sent);
+	case SB_PG_KIND_PRESENCE:
+		return store->ops->presence(store, &presence);
 	default:
 		return store->ops->recheck(store, device++);
 	}
