@@ -97,7 +97,7 @@ extern const struct sb_ctl_command sb_command_db_init, sb_command_db_upgrade,
 	sb_command_db_new_epoch;
 extern const struct sb_ctl_command sb_command_device_enrol, sb_command_device_list,
 	sb_command_device_rotate, sb_command_device_revoke;
-extern const struct sb_ctl_command sb_command_publish, sb_command_tail;
+extern const struct sb_ctl_command sb_command_publish, sb_command_tail, sb_command_trace;
 extern const struct sb_ctl_command sb_command_status, sb_command_sessions, sb_command_top,
 	sb_command_kick, sb_command_drain, sb_command_reload;
 

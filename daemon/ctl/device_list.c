@@ -25,7 +25,8 @@ static const char
 	list_sql[] =
 		"SELECT id, mailbox, label,"
 		" CASE WHEN revoked_at IS NOT NULL THEN 'revoked'"
-		"      WHEN expires_at <= now() THEN 'expired' ELSE 'live' END,"
+		"      WHEN expires_at <= now() THEN 'expired'"
+		"      WHEN stale_at IS NOT NULL THEN 'stale' ELSE 'live' END,"
 		" head - acked, " SB_SQL_INSTANT("last_seen_at") ", " SB_SQL_INSTANT("expires_at") ", acked, head, epoch, " SB_SQL_INSTANT(
 			"created_at") ", " SB_SQL_INSTANT("revoked_at") " FROM slotbell.devices "
 									"ORDER BY mailbox, id";
@@ -98,9 +99,10 @@ const struct sb_ctl_command sb_command_device_list = {
 	.verb = "list",
 	.arguments = "",
 	.summary = "Shows every device, and how far behind it is",
-	.help = "LAG is how far the number that the device acked last lies behind its mailbox's; "
-		"a\n"
-		"new epoch adds a million, until it acks again. Times are in UTC.\n"
+	.help = "A device that was not seen for 90 days, or what slotbelld.conf says, is stale:\n"
+		"no booking is kept for it until it comes back. LAG is how far the number that\n"
+		"the device acked last lies behind its mailbox's; a new epoch adds a million,\n"
+		"until it acks again. Times are in UTC.\n"
 		"\n"
 		"Examples:\n"
 		"  slotbellctl device list\n"

@@ -16,8 +16,9 @@ static const struct sb_ctl_command *const commands[] = {
 	&sb_command_db_init,	   &sb_command_db_upgrade,  &sb_command_db_new_epoch,
 	&sb_command_device_enrol,  &sb_command_device_list, &sb_command_device_rotate,
 	&sb_command_device_revoke, &sb_command_publish,	    &sb_command_tail,
-	&sb_command_status,	   &sb_command_top,	    &sb_command_sessions,
-	&sb_command_kick,	   &sb_command_drain,	    &sb_command_reload,
+	&sb_command_trace,	   &sb_command_status,	    &sb_command_top,
+	&sb_command_sessions,	   &sb_command_kick,	    &sb_command_drain,
+	&sb_command_reload,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

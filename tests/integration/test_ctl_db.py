@@ -173,7 +173,7 @@ def test_new_epoch_starts_new_numbers_for_every_mailbox(ctl):
 
 
 def test_a_database_without_the_schema_is_named_as_such(bare):
-    for command in (["db", "new-epoch"], ["device", "list"], ["device", "revoke", 1], ["tail", ADA, "--no-follow"]):
+    for command in (["db", "new-epoch"], ["device", "list"], ["device", "revoke", 1], ["tail", ADA, "--no-follow"], ["trace", "x"]):
         assert "slotbellctl db init" in bare.run(*command, expect=1).stderr
 
 
@@ -215,7 +215,7 @@ def test_a_password_is_never_shown(bare, url, code):
 def test_help_lists_every_command_and_each_has_examples(bare):
     listed = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  +[A-Z]", bare.run("--help").stdout, re.M)
     assert listed == ["db init", "db upgrade", "db new-epoch", "device enrol", "device list", "device rotate",
-                      "device revoke", "publish", "tail", "status", "top", "sessions", "kick", "drain", "reload"]  # fmt: skip
+                      "device revoke", "publish", "tail", "trace", "status", "top", "sessions", "kick", "drain", "reload"]  # fmt: skip
     for command in listed:
         words = bare.run(*command.split(), "--help").stdout
         assert words.startswith(f"usage: slotbellctl {command}")
