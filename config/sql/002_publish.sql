@@ -218,8 +218,8 @@ $$;
 -- The lock between who publishes for an address that nobody has enrolled, and who enrols it. One of 256, so that a
 -- transaction over any number of addresses holds no more: PostgreSQL's table of locks is small, and fails all when full.
 CREATE FUNCTION slotbell.address_lock(address text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-    AS $$ SELECT hashtextextended('slotbell ' || (hashtextextended(address, 0) & 255), 0) $$;
+    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+    AS $$ BEGIN RETURN hashtextextended('slotbell ' || (hashtextextended(address, 0) & 255), 0); END $$;
 
 -- Publishes a change of a booking: the bell rings if, and only if, the caller's
 -- transaction commits. Returns an event id (not the seq, which is given at
@@ -299,8 +299,10 @@ BEGIN
     INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
     VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
     ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
-        SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at)
-        WHERE NOT s.cancelled AND (excluded.cancelled OR s.state_hash <> excluded.state_hash);
+        SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at), version = NULL
+        WHERE NOT s.cancelled AND (excluded.cancelled OR s.state_hash <> excluded.state_hash
+            -- Known to all but a device that came later, or lost it: for that one it rings again. See resync().
+            OR s.version <= (SELECT max(n.lacks_to) FROM slotbell.resync_need n WHERE n.mailbox_id = s.mailbox_id));
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

@@ -7,6 +7,6 @@
 #ifndef SB_STORE_SCHEMA_VERSION_H
 #define SB_STORE_SCHEMA_VERSION_H
 
-#define SB_SCHEMA_VERSION 6
+#define SB_SCHEMA_VERSION 8
 
 #endif
