@@ -137,8 +137,7 @@ static bool is_all_said(const struct sb_client *client)
 
 void sb_client_look_whether_done(struct sb_client *client, uint64_t now_ms)
 {
-	if (client->mode != SB_MODE_ONCE || client->done || !client->live || !is_all_said(client) ||
-	    client->progress.failed_count > 0)
+	if (client->mode != SB_MODE_ONCE || client->done || !client->live || !is_all_said(client))
 		return;
 	client->done = true;
 	/* The server closes first as a rule; if not, we do. */

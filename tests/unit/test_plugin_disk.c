@@ -5,6 +5,7 @@
 #include "plugin_world.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void a_booking_that_cannot_be_written_is_not_acked(void **state)
@@ -60,6 +61,31 @@ static void a_folder_that_cannot_be_flushed_is_not_acked(void **state)
 	world_say_booking(world, "k.42", "one");
 	world_turn(world);
 	assert_did(world, "write one 42; sync; save k.42; ack k.42");
+	world_free(world);
+}
+
+/* The next of the same turn must not be saved past those that were not flushed. */
+static void a_full_batch_that_cannot_be_flushed_takes_what_follows_with_it(void **state)
+{
+	struct world *world = world_new(SB_MODE_LIVE);
+	char cursor[SB_CURSOR_MAX + 1];
+
+	(void)state;
+	world_arrive(world, "k.0");
+	for (int seq = 1; seq <= SB_CLIENT_BATCH_MAX; seq++) {
+		snprintf(cursor, sizeof(cursor), "k.%d", seq);
+		world_say_booking(world, cursor, "x");
+		world_forget(world);
+	}
+	world->sync_err = -EIO;
+	world_say_booking(world, "k.65", "x");
+	assert_did(world, "cannot sync; close 1001");
+	world->sync_err = 0;
+	world_turn(world);
+	world_gone(world, 1001, "");
+	assert_did(world, "");
+	world_come_back(world);
+	assert_did(world, "connect; hello k.0");
 	world_free(world);
 }
 
@@ -194,6 +220,7 @@ int main(void)
 		cmocka_unit_test(a_booking_that_cannot_be_written_is_not_acked),
 		cmocka_unit_test(what_came_before_it_is_still_acked),
 		cmocka_unit_test(a_folder_that_cannot_be_flushed_is_not_acked),
+		cmocka_unit_test(a_full_batch_that_cannot_be_flushed_takes_what_follows_with_it),
 		cmocka_unit_test(a_state_that_cannot_be_saved_is_not_acked),
 		cmocka_unit_test(a_full_disk_is_not_acked_at_a_connections_end_either),
 		cmocka_unit_test(welcomes_do_not_shorten_the_waits_for_a_disk),

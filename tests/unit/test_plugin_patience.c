@@ -87,6 +87,27 @@ static void a_silent_server_is_asked_and_then_left(void **state)
 	world_free(world);
 }
 
+/* One that pings every second is given five more, or a loaded machine would look dead. */
+static void a_short_heartbeat_has_a_margin(void **state)
+{
+	struct world *world = world_new(SB_MODE_LIVE);
+
+	(void)state;
+	world_open(world);
+	world_say(world,
+		  "{\"type\":\"welcome\",\"session\":\"s\",\"mailbox\":\"a@b\",\"cursor\":\"k.0\","
+		  "\"head\":0,\"window\":1,\"heartbeat_seconds\":1,"
+		  "\"server_time\":\"2026-11-23T09:12:44.123456Z\","
+		  "\"reconnect\":{\"min_ms\":1,\"max_ms\":1},\"features\":[]}");
+	world_turn(world);
+	world_forget(world);
+	world_pass(world, 6999);
+	assert_did(world, "ping");
+	world_pass(world, 1);
+	assert_did(world, "drop");
+	world_free(world);
+}
+
 static void any_word_ends_the_silence(void **state)
 {
 	struct world *world = world_new(SB_MODE_LIVE);
@@ -195,6 +216,7 @@ int main(void)
 		cmocka_unit_test(a_jump_ends_the_waiting),
 		cmocka_unit_test(a_nudge_ends_the_waiting_and_asks_a_session_for_a_word),
 		cmocka_unit_test(a_silent_server_is_asked_and_then_left),
+		cmocka_unit_test(a_short_heartbeat_has_a_margin),
 		cmocka_unit_test(any_word_ends_the_silence),
 		cmocka_unit_test(a_connection_without_a_welcome_is_let_go),
 		cmocka_unit_test(one_that_is_told_to_stop_waits_for_its_acked_and_says_going_away),
