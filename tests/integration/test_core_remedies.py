@@ -1,34 +1,11 @@
 """Core's remedies taken out, one by one: the unit test that guards each must fail then.
 
-A remedy is a piece of text in a file of daemon/core. The file without it is
-compiled as the build compiles it, put before the library in the link of the
-unit test, and the test is run. (Remedies in SQL are taken out where they are
+How that is done: remedies.py. (Remedies in SQL are taken out where they are
 tested: test_sql_order.py and test_daemon_races.py.)
 """
 
-import functools
-import json
-import os
-import re
-import select
-import subprocess
-import time
-from typing import NamedTuple
-
 import pytest
-from slotbelld import ROOT, built
-
-BUILD = built(".").resolve()
-SECONDS = 30
-
-
-class Remedy(NamedTuple):
-    file: str
-    old: str
-    new: str
-    program: str
-    case: str
-
+from remedies import Remedy, assert_guarded, needs_ninja
 
 REMEDIES = {
     "register, then fetch, always": Remedy(
@@ -99,64 +76,8 @@ REMEDIES = {
 }  # fmt: skip
 
 
-def compile_command(file):
-    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
-        if entry["file"] == str(ROOT / file):
-            return entry["command"]
-    raise AssertionError(f"the build compiles no {file}")
-
-
-def link_command(program):
-    commands = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", f"tests/{program}"],
-                              check=True, capture_output=True, text=True).stdout  # fmt: skip
-    return commands.strip().splitlines()[-1]
-
-
-def build_without(remedy, folder):
-    source = (ROOT / "daemon/core" / remedy.file).read_text()
-    assert source.count(remedy.old) == 1, f"{remedy.file} has {source.count(remedy.old)} times {remedy.old!r}"
-    crippled, program = folder / remedy.file, folder / remedy.program
-    crippled.write_text(source.replace(remedy.old, remedy.new))
-    command = compile_command(f"daemon/core/{remedy.file}")
-    command = re.sub(r" -o \S+ -c \S+$", f" -w -o {crippled}.o -c {crippled}", command)
-    subprocess.run(command, shell=True, check=True, cwd=BUILD)
-    command = link_command(remedy.program)
-    command = command.replace(f" -o tests/{remedy.program} ", f" {crippled}.o -o {program} ")
-    subprocess.run(command, shell=True, check=True, cwd=BUILD)
-    return program
-
-
-def verdict(program, case):
-    """What became of one case: "ok", "failed" (or the program died or hung in it), "" when it is not there."""
-    ours, theirs = os.openpty()  # on a terminal its lines come as they are written: what follows the case need not run
-    run = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
-    os.close(theirs)
-    output, end = "", time.monotonic() + SECONDS
-    try:
-        while not re.search(rf"\[[^]]*(OK|FAILED)[^]]*\] {case}\b", output):
-            if not select.select([ours], [], [], max(0, end - time.monotonic()))[0]:
-                break
-            output += os.read(ours, 65536).decode(errors="replace")
-    except OSError:
-        pass  # the terminal's other end is closed: the program is done
-    finally:
-        run.kill()
-        run.wait()
-        os.close(ours)
-    if re.search(rf"\[ +OK \] {case}\b", output):
-        return "ok"
-    return "failed" if re.search(rf"\[ RUN +\] {case}\b", output) else ""
-
-
-@functools.cache
-def passes(program, case):
-    """As it was built, with all its remedies."""
-    return verdict(BUILD / "tests" / program, case) == "ok"
-
-
-@pytest.mark.skipif(not os.access("/usr/bin/ninja", os.X_OK), reason="the build has no ninja to ask for its commands")
+@needs_ninja
 @pytest.mark.parametrize("name", REMEDIES)
 def test_without_it_its_unit_test_fails(name, tmp_path):
     remedy = REMEDIES[name]
-    assert passes(remedy.program, remedy.case)
-    assert verdict(build_without(remedy, tmp_path), remedy.case) == "failed"
+    assert_guarded(remedy._replace(file=f"daemon/core/{remedy.file}"), tmp_path)
