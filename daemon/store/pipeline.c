@@ -94,6 +94,7 @@ static void answer(struct sb_pg_queries *queries, enum sb_pg_kind kind, const PG
 	struct sb_pg_kind_counters *counters = counters_of(queries, kind);
 	uint64_t us = (uv_hrtime() - queries->sent_ns[kind]) / 1000;
 
+	sb_pg_pace_answered(&queries->paces[kind], uv_hrtime() / 1000);
 	counters->busy_us += us;
 	count_in_bucket(counters->seconds, sb_pg_seconds_bounds, us);
 	sb_pg_kind_tables[kind]->answer(queries, batch->flying, batch->flying_count, result);
@@ -250,8 +251,44 @@ static void send_kind(struct sb_pg_queries *queries, enum sb_pg_kind kind)
 			counters->items += batch->flying_count;
 			count_in_bucket(counters->sizes, sb_pg_size_bounds, batch->flying_count);
 			queries->sent_ns[kind] = uv_hrtime();
+			sb_pg_pace_sent(&queries->paces[kind], queries->sent_ns[kind] / 1000);
 		}
 	}
+}
+
+static void on_pacer(uv_timer_t *timer)
+{
+	sb_pg_pipeline_schedule(timer->data);
+}
+
+/* How long what waits of this kind is to wait on, in milliseconds; 0: not at all. */
+static uint64_t wait_ms(struct sb_pg_queries *queries, enum sb_pg_kind kind)
+{
+	const struct sb_pg_batch *batch = &queries->batches[kind];
+
+	/* Reconciling is no storm's business; who goes home waits for nothing; and a full one is
+	 * full. */
+	if (batch->waiting == 0 || batch->flying_count > 0 || kind == SB_PG_KIND_RECONCILE ||
+	    (kind == SB_PG_KIND_ACK && queries->on_flushed) || batch->waiting >= batch->max_items)
+		return 0;
+	return (sb_pg_pace_wait_us(&queries->paces[kind], uv_hrtime() / 1000) + 999) / 1000;
+}
+
+/* Sends of each kind what may go now, and comes again when the next may. */
+static void send_all(struct sb_pg_queries *queries)
+{
+	uint64_t next_ms = 0;
+
+	for (enum sb_pg_kind kind = 0; kind < SB_PG_KIND_COUNT; kind++) {
+		uint64_t ms = wait_ms(queries, kind);
+
+		if (ms == 0)
+			send_kind(queries, kind);
+		else if (next_ms == 0 || ms < next_ms)
+			next_ms = ms;
+	}
+	if (next_ms > 0)
+		(void)uv_timer_start(&queries->pacer, on_pacer, next_ms, 0);
 }
 
 static void on_check(uv_check_t *check)
@@ -263,8 +300,7 @@ static void on_check(uv_check_t *check)
 	(void)uv_idle_stop(&queries->idle);
 	if (queries->ready && sb_pg_reconciler_step(queries) < 0)
 		sb_pg_pipeline_give_up(queries, "out of memory");
-	for (enum sb_pg_kind kind = 0; kind < SB_PG_KIND_COUNT; kind++)
-		send_kind(queries, kind);
+	send_all(queries);
 	sb_pg_link_flush(queries->link);
 	if (queries->ready && sb_pg_reconciler_finished(queries))
 		sb_pg_on_reconciled(queries->pg);

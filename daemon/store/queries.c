@@ -40,6 +40,7 @@ void sb_pg_queries_add(struct sb_pg_queries *queries, enum sb_pg_kind kind, stru
 {
 	sb_pg_batch_add(&queries->batches[kind], item);
 	sb_pg_counting(queries->pg)->kinds[kind].asked++;
+	sb_pg_pace_asked(&queries->paces[kind], uv_hrtime() / 1000);
 	sb_pg_pipeline_schedule(queries);
 }
 
@@ -154,8 +155,10 @@ struct sb_pg_queries *sb_pg_queries_new(uv_loop_t *loop, struct sb_pg *pg,
 	(void)uv_check_init(loop, &queries->check);
 	(void)uv_idle_init(loop, &queries->idle);
 	(void)uv_timer_init(loop, &queries->deadline);
-	queries->open_handles = 3;
-	queries->check.data = queries->idle.data = queries->deadline.data = queries;
+	(void)uv_timer_init(loop, &queries->pacer);
+	queries->open_handles = 4;
+	queries->check.data = queries->idle.data = queries->deadline.data = queries->pacer.data =
+		queries;
 	return queries;
 }
 
@@ -178,6 +181,7 @@ static void on_link_closed(struct sb_pg_link_user *user)
 	uv_close((uv_handle_t *)&queries->check, on_handle_closed);
 	uv_close((uv_handle_t *)&queries->idle, on_handle_closed);
 	uv_close((uv_handle_t *)&queries->deadline, on_handle_closed);
+	uv_close((uv_handle_t *)&queries->pacer, on_handle_closed);
 }
 
 void sb_pg_queries_close(struct sb_pg_queries *queries, void (*on_closed)(struct sb_pg *pg))
@@ -189,5 +193,6 @@ void sb_pg_queries_close(struct sb_pg_queries *queries, void (*on_closed)(struct
 	(void)uv_check_stop(&queries->check);
 	(void)uv_idle_stop(&queries->idle);
 	(void)uv_timer_stop(&queries->deadline);
+	(void)uv_timer_stop(&queries->pacer);
 	sb_pg_link_close(queries->link, on_link_closed);
 }

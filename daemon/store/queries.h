@@ -3,7 +3,8 @@
  *
  * Where it stands: core asks through pg.c; answers go straight to the hub.
  * Of each kind at most one statement is in flight; what arrives meanwhile, and
- * all that one turn of the loop asks, shares the next. Each statement has its
+ * all that one turn of the loop asks, shares the next. When there is much to
+ * ask, statements keep a distance (pace.h). Each statement has its
  * own Sync, so an error rolls back that statement alone, and nothing is
  * answered before its Sync, for only then is it committed.
  *

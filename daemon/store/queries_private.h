@@ -6,6 +6,7 @@
 
 #include "daemon/store/kind.h"
 #include "daemon/store/link.h"
+#include "daemon/store/pace.h"
 #include "daemon/store/parts.h"
 #include "daemon/store/setup.h"
 #include <stdbool.h>
@@ -33,11 +34,13 @@ struct sb_pg_queries {
 	size_t segment_count;
 	PGresult *result; /* of the first one's statement, kept until its Sync */
 	uint64_t sent_ns[SB_PG_KIND_COUNT];
+	struct sb_pg_pace paces[SB_PG_KIND_COUNT];
 
 	/* What one turn of the loop asks goes out at its end: check runs then, idle hurries it. */
 	uv_check_t check;
 	uv_idle_t idle;
 	uv_timer_t deadline; /* of the first segment in flight */
+	uv_timer_t pacer;    /* when a statement that keeps its distance may go */
 	unsigned int open_handles;
 	void (*on_flushed)(void *data);
 	void *flushed_data;

@@ -71,7 +71,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def daemon_cluster():
-    with PgCluster() as cluster:
+    with PgCluster(tcp=True) as cluster:
         yield cluster
 
 

@@ -1,8 +1,10 @@
 """The store's questions against a real PostgreSQL: batches, halving, answers exactly once."""
 
+import time
+
 import psycopg
 import pytest
-from store_help import SCHEMA, Store, cluster, until
+from store_help import SCHEMA, Proxy, Store, cluster, until
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +56,39 @@ def test_each_kind_is_answered_with_what_its_row_says(database, sql):
     assert sql("SELECT device_id, seq, reason FROM slotbell.receipt").fetchall() == [(7, 49, "conflict")]
 
 
-def test_two_thousand_authenticates_share_a_few_statements(database):
+def test_five_thousand_authenticates_share_a_few_statements(database):
     with Store(database).up() as store:
-        store.ask("authenticate 1 2000")
-        store.wait("authenticated", 2000)
+        store.ask("authenticate 1 5000")
+        store.wait("authenticated", 5000)
         counters = store.counters()["authenticate"]
-        assert store.answers("authenticated") == list(range(1, 2001))
-        assert counters["asked"] == counters["answered"] == counters["items"] == 2000
-        assert counters["statements"] == 4  # of 500 each
+        assert store.answers("authenticated") == list(range(1, 5001))
+        assert counters["asked"] == counters["answered"] == counters["items"] == 5000
+        assert counters["statements"] == 10  # of 500 each
+
+
+def test_questions_that_keep_coming_to_a_busy_database_share_statements_too(server, database):
+    """One by one, as bookings come, to a database that takes 10 ms: without pace.h some 9 share a statement."""
+
+    def slow():
+        def reply(data):
+            time.sleep(0.01)
+            return data
+
+        return reply
+
+    count = 1500
+    with Proxy(server.port, slow) as proxy:
+        url = f"{database}&host=127.0.0.1&port={proxy.port}&password={server.password}&sslmode=disable"  # the later ones count
+        with Store(url, connect_ms=10000).up() as store:
+            before = store.counters()["fetch"]
+            for n in range(1, count + 1):
+                store.ask(f"fetch {n} 1 0")
+                time.sleep(0.001)  # the rate is what is tested
+            store.wait("fetched", count - store.count("fetched"))
+            after = store.counters()["fetch"]
+    assert after["answered"] - before["answered"] == count
+    statements = after["statements"] - before["statements"]
+    assert statements <= count / 12, f"{statements} statements"
 
 
 def test_one_turns_questions_share_a_statement_of_each_kind(database):

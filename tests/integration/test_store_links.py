@@ -261,18 +261,28 @@ def test_two_connections_to_two_servers_are_refused_in_words(server):
 
 
 def test_a_reply_that_comes_byte_by_byte_is_read(server):
-    class Slow(Proxy):
+    class Dripping(Proxy):
         def _carry(self, client, server_end):
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
-            super()._carry(client, server_end)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            super()._carry(Drips(client), server_end)
 
-    with Slow(server.port) as proxy, Store(through(server, proxy.port), connect_ms=10000).up() as store:
-        store.ask("fetch 1 400 0", "authenticate 1 1000")
-        store.wait("authenticated", 1000)
-        store.settle()
-        if store.count("fetched ") < 400:
-            store.wait("fetched ", 400 - store.count("fetched "))
-        assert store.answers("fetched") == list(range(1, 401))
+    class Drips(socket.socket):
+        """The same socket, which sends each byte in a packet of its own."""
+
+        def __init__(self, whole):
+            super().__init__(fileno=whole.detach())
+
+        def sendall(self, data):
+            for n in range(len(data)):
+                self.send(data[n : n + 1])
+
+    with Dripping(server.port) as proxy, Store(through(server, proxy.port), connect_ms=10000).up() as store:
+        store.ask("fetch 1 40 0", "authenticate 1 100")
+        store.wait("authenticated", 100)
+        if store.count("fetched") < 40:
+            store.wait("fetched", 40 - store.count("fetched"))
+        assert store.answers("authenticated") == list(range(1, 101))
+        assert store.answers("fetched") == list(range(1, 41))
 
 
 def test_functions_that_vanish_are_noticed_and_their_return_too(server):
