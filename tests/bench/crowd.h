@@ -1,0 +1,24 @@
+/*
+ * A crowd of callers: comes in at a pace, does one of the things that the tool
+ * can do, and is counted.
+ */
+#ifndef SB_BENCH_CROWD_H
+#define SB_BENCH_CROWD_H
+
+#include "tests/bench/caller.h"
+
+struct sb_crowd_plan {
+	size_t sessions;
+	size_t connecting; /* that are on their way in at once */
+	char **tokens;	   /* as many as sessions; NULL: hellos without a token */
+	double seconds;	   /* to stay; 0: until stdin ends or a signal comes */
+	bool resume;	   /* TLS sessions, after the first */
+};
+
+/* Sessions that come, say hello, are live and stay. The process' exit status. */
+int sb_crowd_idle(struct sb_line *line, const struct sb_crowd_plan *plan);
+
+/* So many connections, each with a hello without a token: counts the close codes. */
+int sb_crowd_knock(struct sb_line *line, const struct sb_crowd_plan *plan);
+
+#endif

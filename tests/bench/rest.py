@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""What sessions cost a daemon at rest, and what it cost to let them in: rest.py [--sessions 1000,5000] [--seconds 75]
+
+Starts a private PostgreSQL, the daemon that `make` built and slotbell-bench,
+all on this machine and its loopback, and prints a table for docs/measurements.md.
+Memory is resident memory, CPU the process' own time in user and system mode
+(the kernel's schedstat, in nanoseconds), both as differences: what is there
+before the first session, and what the daemon does without any, is told apart.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import psycopg
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/lib"))
+
+from pgcluster import PgCluster  # noqa: E402
+from slotbelld import ENVIRONMENT, Daemon, certificate  # noqa: E402
+
+BUILD = ROOT / "build"
+LOGIN = "slotbelld_login"
+
+
+def cpu_ns(pid):
+    """Time on a processor, of all its threads."""
+    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def enrol(url, count):
+    """So many devices, each with a mailbox of its own; their tokens."""
+    salt, tokens = bytes(16), []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for first in range(0, count, 500):  # each takes a lock, and there are only so many for a transaction
+            secrets = [os.urandom(32) for _ in range(first, min(first + 500, count))]
+            hashes = [hashlib.sha256(salt + hashlib.sha256(secret).digest()).digest() for secret in secrets]
+            ids = connection.execute(
+                "SELECT slotbell.enrol('m' || %s + n || '@bench.example', 'bench', NULL, %s, hash)"
+                " FROM unnest(%s::bytea[]) WITH ORDINALITY AS given(hash, n) ORDER BY n", (first, salt, hashes)).fetchall()
+            tokens += [f"sbd_{number}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
+                       for (number,), secret in zip(ids, secrets)]
+    return tokens
+
+
+class Crowd:
+    """slotbell-bench idle: its sessions are live inside of the `with`."""
+
+    def __init__(self, daemon, tokens, count, resume):
+        command = [BUILD / "slotbell-bench", "idle", "--url", daemon.url, "--ca", daemon.ca, "--tokens", tokens,
+                   "--sessions", count, *(["--resume"] if resume else [])]
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=ENVIRONMENT)
+
+    def __enter__(self):
+        self.live = json.loads(self.process.stdout.readline())
+        assert self.live["lost"] == 0, self.live
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.stayed = json.loads(self.process.stdout.readline())
+        self.process.wait()
+
+
+def measure(daemon, tokens, count, seconds, resume=False):
+    """A row of figures."""
+    before_rss, before_cpu = daemon.rss_bytes(), cpu_ns(daemon.pid)
+    with Crowd(daemon, tokens, count, resume) as crowd:
+        in_cpu = cpu_ns(daemon.pid) - before_cpu
+        begun, rest_cpu = time.monotonic(), cpu_ns(daemon.pid)
+        time.sleep(seconds)  # the thing itself: to be at rest for so long
+        rest_cpu, rested = cpu_ns(daemon.pid) - rest_cpu, time.monotonic() - begun
+        rss = daemon.rss_bytes() - before_rss
+    assert crowd.stayed["lost"] == 0, crowd.stayed
+    return {
+        "sessions": count, "rss_bytes": rss / count, "connect_us": in_cpu / count / 1000, "connect_seconds": crowd.live["seconds"],
+        "rest_us": rest_cpu / count / rested / 1000, "rested": rested, "pings": crowd.stayed["pings"],
+        "resumed": crowd.live["resumed"],
+    }
+
+
+def idle_us(daemon, seconds):
+    """The daemon without sessions: microseconds per second."""
+    begun, cpu = time.monotonic(), cpu_ns(daemon.pid)
+    time.sleep(seconds)
+    return (cpu_ns(daemon.pid) - cpu) / (time.monotonic() - begun) / 1000
+
+
+def table(rows):
+    print("| sessions | RSS per session | CPU per connection | all live after | CPU at rest, per second and session | pings |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        how = " (resumed)" if row["resumed"] else ""
+        print(f"| {row['sessions']}{how} | {row['rss_bytes'] / 1024:.2f} KiB | {row['connect_us']:.0f} µs"
+              f" | {row['connect_seconds']:.2f} s | {row['rest_us']:.2f} µs | {row['pings']} in {row['rested']:.0f} s |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", default="1000,5000", help="one row for each")
+    parser.add_argument("--seconds", type=float, default=75, help="at rest, for each row; three heartbeats")
+    parser.add_argument("--resume", action="store_true", help="resume TLS sessions")
+    parser.add_argument("--json", action="store_true", help="figures for a machine")
+    parser.add_argument("--program", default=BUILD / "slotbelld", type=pathlib.Path)
+    options = parser.parse_args()
+    counts = [int(word) for word in options.sessions.split(",")]
+
+    with tempfile.TemporaryDirectory(prefix="sbrest-") as folder, PgCluster() as cluster:
+        folder = pathlib.Path(folder)
+        url = cluster.create_database("bench")
+        subprocess.run([BUILD / "slotbellctl", "--database", url, "db", "init"], check=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        cluster.psql(f"CREATE ROLE {LOGIN} LOGIN; GRANT slotbell_daemon TO {LOGIN}")
+        tokens = folder / "tokens"
+        tokens.write_text("\n".join(enrol(url, max(counts))) + "\n")
+        certificates, rows, nobody = certificate(folder / "certificates"), [], 0
+        for number, count in enumerate(counts):
+            daemon = Daemon(folder / str(number), certificates, cluster.url("bench", LOGIN), options.program,
+                            {"log.level": "warning", "sessions.max": max(counts) + 100})
+            daemon.start()
+            try:
+                if not nobody:
+                    nobody = idle_us(daemon, 12)
+                rows.append(measure(daemon, tokens, count, options.seconds, options.resume))
+            finally:
+                daemon.stop()
+    if options.json:
+        print(json.dumps({"nobody_us": nobody, "rows": rows}))
+    else:
+        table(rows)
+        print(f"\nWithout sessions the daemon takes {nobody:.0f} µs of CPU per second.")
+
+
+if __name__ == "__main__":
+    main()
