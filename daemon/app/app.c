@@ -20,9 +20,6 @@
 #include <string.h>
 #include <time.h>
 
-/* How often deadlines are looked at. */
-#define TICK_MS 100
-
 /* ---- the clock ---- */
 
 static uint64_t now_ms(struct sb_clock *clock)
@@ -69,7 +66,7 @@ static void close_next(void *data)
 		app->pg = NULL;
 		sb_pg_close(pg, close_next, app);
 	} else {
-		uv_close((uv_handle_t *)&app->tick, NULL);
+		sb_app_tick_close(app);
 		uv_close((uv_handle_t *)&app->on_term, NULL);
 		uv_close((uv_handle_t *)&app->on_int, NULL);
 		uv_close((uv_handle_t *)&app->on_hup, NULL);
@@ -88,18 +85,7 @@ void sb_app_end(struct sb_app *app)
 	close_next(app);
 }
 
-/* ---- time and signals ---- */
-
-static void on_tick(uv_timer_t *timer)
-{
-	struct sb_app *app = timer->data;
-
-	if (app->ending)
-		return;
-	sb_hub_tick(app->hub);
-	sb_server_tick(app->server);
-	sb_app_drain_tick(app);
-}
+/* ---- signals ---- */
 
 static void on_stop_signal(uv_signal_t *handle, int number)
 {
@@ -118,12 +104,11 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 
 static void start_handles(struct sb_app *app)
 {
-	(void)uv_timer_init(&app->loop, &app->tick);
+	sb_app_tick_start(app); /* before the server's handles, see there */
 	(void)uv_signal_init(&app->loop, &app->on_term);
 	(void)uv_signal_init(&app->loop, &app->on_int);
 	(void)uv_signal_init(&app->loop, &app->on_hup);
-	app->tick.data = app->on_term.data = app->on_int.data = app->on_hup.data = app;
-	(void)uv_timer_start(&app->tick, on_tick, TICK_MS, TICK_MS);
+	app->on_term.data = app->on_int.data = app->on_hup.data = app;
 	(void)uv_signal_start(&app->on_term, on_stop_signal, SIGTERM);
 	(void)uv_signal_start(&app->on_int, on_stop_signal, SIGINT);
 	(void)uv_signal_start(&app->on_hup, on_reload_signal, SIGHUP);

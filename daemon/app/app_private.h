@@ -33,12 +33,19 @@ struct sb_app {
 	uint16_t port;		    /* that the server listens on */
 	int64_t started_us;	    /* Unix time */
 	uv_timer_t tick;
+	uint64_t tick_due_ms; /* when it rings, while it is active */
+	uv_prepare_t before_poll;
 	uv_signal_t on_term, on_int, on_hup;
 	struct sb_reload reload;
 	uint64_t drain_until_ms; /* 0: not draining */
 	bool hurried;		 /* told to drain a second time */
 	bool ending;
 };
+
+/* ---- tick.c ---- */
+
+void sb_app_tick_start(struct sb_app *app);
+void sb_app_tick_close(struct sb_app *app);
 
 /* ---- reload.c ---- */
 
@@ -52,7 +59,7 @@ void sb_app_reload(struct sb_app *app, struct sb_request *asker);
 
 /* The first time: no new clients, and goodbye to those there are. Each time more in a hurry. */
 void sb_app_drain(struct sb_app *app);
-/* Several times a second: ends the app when it is time. */
+/* Several times a second, once it has begun: ends the app when it is time. */
 void sb_app_drain_tick(struct sb_app *app);
 
 /* ---- control.c ---- */

@@ -28,3 +28,8 @@ struct sb_deadline *sb_deadlines_take(struct sb_deadlines *queue, uint64_t now_m
 	sb_deadline_stop(due);
 	return due;
 }
+
+uint64_t sb_deadlines_due_ms(const struct sb_deadlines *queue)
+{
+	return queue->first ? queue->first->due_ms : UINT64_MAX;
+}

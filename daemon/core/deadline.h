@@ -24,5 +24,7 @@ void sb_deadline_start(struct sb_deadline *deadline, struct sb_deadlines *queue,
 void sb_deadline_stop(struct sb_deadline *deadline);
 /* The first one whose time has come, taken out of its queue; or NULL. */
 struct sb_deadline *sb_deadlines_take(struct sb_deadlines *queue, uint64_t now_ms);
+/* When that is; UINT64_MAX while nobody waits. */
+uint64_t sb_deadlines_due_ms(const struct sb_deadlines *queue);
 
 #endif

@@ -12,6 +12,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* Heartbeats that are due within this part of their interval go together, so many at most. */
+#define BEATS_AHEAD   25
+#define BEATS_AT_ONCE 32
+/* A drain says its goodbyes in steps of this. */
+#define DRAIN_STEP_MS 100
+
 #define owner_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *store,
@@ -290,6 +296,26 @@ void sb_hub_expect_expiry(struct sb_hub *hub, int64_t at_s)
 		hub->next_expiry_s = at_s;
 }
 
+/*
+ * Heartbeats go out together: who is due within the next moment goes along with
+ * the first that is, so that the process wakes once for many of them. Only so
+ * many at a time, for bookings wait meanwhile.
+ */
+static void beat(struct sb_hub *hub, uint64_t now)
+{
+	uint32_t ahead_ms = hub->beats.wait_ms / BEATS_AHEAD;
+	struct sb_session *session;
+
+	if (sb_deadlines_due_ms(&hub->beats) > now)
+		return;
+	for (int i = 0; i < BEATS_AT_ONCE; i++) {
+		session = take_session(&hub->beats, now + ahead_ms);
+		if (!session)
+			return;
+		sb_session_heartbeat(session);
+	}
+}
+
 void sb_hub_tick(struct sb_hub *hub)
 {
 	uint64_t now = sb_hub_now(hub);
@@ -308,8 +334,7 @@ void sb_hub_tick(struct sb_hub *hub)
 		while ((session = take_session(&hub->polls[i], now)))
 			sb_session_wait_over(session);
 	}
-	while ((session = take_session(&hub->beats, now)))
-		sb_session_heartbeat(session);
+	beat(hub, now);
 	while ((session = take_session(&hub->closings, now)))
 		session->link->ops->cut(session->link);
 	while ((run = sb_deadlines_take(&hub->runs, now)))
@@ -318,6 +343,38 @@ void sb_hub_tick(struct sb_hub *hub)
 	if (hub->draining)
 		sb_hub_drain_step(hub);
 	expire(hub);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When the first token ends, which is a time of the wall clock, by the hub's. */
+static uint64_t expiry_due_ms(const struct sb_hub *hub)
+{
+	int64_t left_ms;
+
+	if (!hub->next_expiry_s)
+		return UINT64_MAX;
+	left_ms = hub->next_expiry_s * 1000 - hub->clock->wall_us(hub->clock) / 1000;
+	return sb_hub_now(hub) + (left_ms > 0 ? (uint64_t)left_ms : 0);
+}
+
+uint64_t sb_hub_due_ms(const struct sb_hub *hub)
+{
+	const struct sb_deadlines *const queues[] = {
+		&hub->greetings, &hub->waits, &hub->beats, &hub->closings, &hub->runs, &hub->lates,
+	};
+	uint64_t first = expiry_due_ms(hub);
+
+	for (size_t i = 0; i < sizeof(queues) / sizeof(*queues); i++)
+		first = earlier(first, sb_deadlines_due_ms(queues[i]));
+	for (size_t i = 0; i <= SB_POLL_WAIT_MAX_SECONDS; i++)
+		first = earlier(first, sb_deadlines_due_ms(&hub->polls[i]));
+	if (hub->draining)
+		first = earlier(first, sb_hub_now(hub) + DRAIN_STEP_MS);
+	return first;
 }
 
 /* ---- the end ---- */

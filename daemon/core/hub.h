@@ -83,8 +83,13 @@ size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, 
 
 /* ---- time ---- */
 
-/* Acts on every deadline that has passed. Called several times a second. */
+/* Acts on deadlines that have passed. To be called when one is due, and again while one still is.
+ */
 void sb_hub_tick(struct sb_hub *hub);
+
+/* When the next deadline is due, by the hub's clock; UINT64_MAX when there is none. May come
+ * nearer with every other call. */
+uint64_t sb_hub_due_ms(const struct sb_hub *hub);
 
 /* ---- the end ---- */
 

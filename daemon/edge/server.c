@@ -17,6 +17,9 @@
 /* A connection that is slow to shake hands gives its place in the queue to others after this long.
  */
 #define SLOT_MS 250
+/* A socket that took no more, and of which nobody tells us when it does, is tried again after this.
+ */
+#define RETRY_MS 100
 
 /* A client chooses among these by Sec-WebSocket-Protocol; the first, plain HTTP, has a name that
  * none can send. */
@@ -166,6 +169,16 @@ void sb_server_tick(struct sb_server *server)
 		else
 			sb_connection_gone(connection);
 	}
+}
+
+uint64_t sb_server_due_ms(const struct sb_server *server)
+{
+	uint64_t slot = sb_deadlines_due_ms(&server->slots);
+	uint64_t opening = sb_deadlines_due_ms(&server->openings);
+	uint64_t retry = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
+	uint64_t first = slot < opening ? slot : opening;
+
+	return first < retry ? first : retry;
 }
 
 /* What libwebsockets calls errors is mostly what strangers send, so it is for those who look

@@ -47,8 +47,10 @@ void sb_server_configure(struct sb_server *server, const struct sb_server_config
 /* The port it listens on, which is of interest where the configuration says 0. */
 uint16_t sb_server_port(const struct sb_server *server);
 
-/* Deadlines of connections that are no session yet. Called several times a second. */
+/* Deadlines of connections that are no session yet. To be called when one is due. */
 void sb_server_tick(struct sb_server *server);
+/* When that is, by the loop's clock; UINT64_MAX: never, as it looks. */
+uint64_t sb_server_due_ms(const struct sb_server *server);
 
 /* Accepts no more; sessions go on. */
 void sb_server_stop_accepting(struct sb_server *server);

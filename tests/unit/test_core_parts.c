@@ -60,6 +60,22 @@ static void the_first_in_a_queue_is_the_first_due(void **state)
 	assert_null(sb_deadlines_take(&queue, 1000));
 }
 
+static void a_queue_knows_when_it_is_due(void **state)
+{
+	struct sb_deadlines queue = {.wait_ms = 100};
+	struct sb_deadline a = {0}, b = {0};
+
+	(void)state;
+	assert_true(sb_deadlines_due_ms(&queue) == UINT64_MAX);
+	sb_deadline_start(&a, &queue, 5);
+	sb_deadline_start(&b, &queue, 10);
+	assert_int_equal(sb_deadlines_due_ms(&queue), 105);
+	sb_deadline_start(&a, &queue, 20);
+	assert_int_equal(sb_deadlines_due_ms(&queue), 110);
+	sb_deadline_stop(&b);
+	assert_int_equal(sb_deadlines_due_ms(&queue), 120);
+}
+
 static void a_frame_goes_with_its_last_reference(void **state)
 {
 	struct sb_text text;
@@ -86,6 +102,7 @@ int main(void)
 		cmocka_unit_test(a_cursor_is_good_up_to_head_and_of_the_previous_epoch_up_to_base),
 		cmocka_unit_test(a_distance_leaves_out_the_jump),
 		cmocka_unit_test(the_first_in_a_queue_is_the_first_due),
+		cmocka_unit_test(a_queue_knows_when_it_is_due),
 		cmocka_unit_test(a_frame_goes_with_its_last_reference),
 	};
 

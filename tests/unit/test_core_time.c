@@ -109,6 +109,62 @@ static void a_heartbeat_that_is_heard_keeps_the_session(void **state)
 	world_free(world);
 }
 
+static void heartbeats_that_are_due_within_a_moment_go_together(void **state)
+{
+	struct world *world = world_new();
+	struct client first, soon, later;
+
+	(void)state;
+	client_hello(&first, world, 1, "");
+	client_said(&first);
+	world_pass(world, 1000);
+	client_hello(&soon, world, 2, "");
+	client_said(&soon);
+	world_pass(world, 1);
+	client_hello(&later, world, 3, "");
+	client_said(&later);
+	world_pass(world, 23999);
+	assert_string_equal(client_said(&first), "ping");
+	assert_string_equal(client_said(&soon), "ping");
+	assert_string_equal(client_said(&later), "");
+	world_pass(world, 1001);
+	assert_string_equal(client_said(&first), "");
+	assert_string_equal(client_said(&later), "ping");
+	client_drop(&first);
+	client_drop(&soon);
+	client_drop(&later);
+	world_free(world);
+}
+
+static void no_more_than_32_heartbeats_go_at_once(void **state)
+{
+	struct world *world = world_new();
+	struct client clients[40];
+	int pinged = 0;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		world->devices[i + 1].mailbox = 1;
+		client_hello(&clients[i], world, i + 1, "");
+		client_said(&clients[i]);
+	}
+	assert_int_equal(sb_hub_due_ms(world->hub), world->now_ms + 25000);
+	world->now_ms += 25000;
+	sb_hub_tick(world->hub);
+	for (int i = 0; i < 40; i++)
+		pinged += !strcmp(client_said(&clients[i]), "ping");
+	assert_int_equal(pinged, 32);
+	/* The others still are due, and go next. */
+	assert_int_equal(sb_hub_due_ms(world->hub), world->now_ms);
+	world_pass(world, 0);
+	for (int i = 0; i < 40; i++) {
+		pinged += !strcmp(client_said(&clients[i]), "ping");
+		client_drop(&clients[i]);
+	}
+	assert_int_equal(pinged, 40);
+	world_free(world);
+}
+
 static void silence_for_two_heartbeats_cuts_the_connection(void **state)
 {
 	struct world *world = world_new();
@@ -199,6 +255,8 @@ int main(void)
 		cmocka_unit_test(a_hello_is_served_when_the_database_is_back_in_time),
 		cmocka_unit_test(a_token_that_ends_ends_its_session_within_the_second),
 		cmocka_unit_test(a_heartbeat_that_is_heard_keeps_the_session),
+		cmocka_unit_test(heartbeats_that_are_due_within_a_moment_go_together),
+		cmocka_unit_test(no_more_than_32_heartbeats_go_at_once),
 		cmocka_unit_test(silence_for_two_heartbeats_cuts_the_connection),
 		cmocka_unit_test(events_that_nobody_acks_end_the_session_as_stalled),
 		cmocka_unit_test(an_ack_in_time_keeps_the_session),

@@ -1,0 +1,60 @@
+/*
+ * Time: a timer that rings when the next deadline is due.
+ *
+ * Not at an interval: a process that wakes ten times a second for nothing takes
+ * more of a processor than a thousand sessions at rest.
+ */
+#include "daemon/app/app_private.h"
+
+/* Rings at least this often: for what hangs on the wall clock, which may be set. */
+#define TICK_MAX_MS 1000
+/* The same while draining, when it is looked whether all are gone. */
+#define TICK_DRAIN_MS 100
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct sb_app *app = timer->data;
+
+	if (app->ending)
+		return;
+	sb_hub_tick(app->hub);
+	sb_server_tick(app->server);
+	sb_app_drain_tick(app);
+}
+
+/* At the end of a turn of the loop, when all that happened in it has set its deadlines. */
+static void on_before_poll(uv_prepare_t *handle)
+{
+	struct sb_app *app = handle->data;
+	uint64_t now = uv_now(&app->loop), due;
+
+	if (app->ending || !app->server)
+		return;
+	due = earlier(sb_hub_due_ms(app->hub), sb_server_due_ms(app->server));
+	due = earlier(due, now + (app->drain_until_ms ? TICK_DRAIN_MS : TICK_MAX_MS));
+	if (uv_is_active((uv_handle_t *)&app->tick) && app->tick_due_ms <= due)
+		return;
+	app->tick_due_ms = due;
+	(void)uv_timer_start(&app->tick, on_tick, due > now ? due - now : 0, 0);
+}
+
+void sb_app_tick_start(struct sb_app *app)
+{
+	(void)uv_timer_init(&app->loop, &app->tick);
+	(void)uv_prepare_init(&app->loop, &app->before_poll);
+	app->tick.data = app->before_poll.data = app;
+	/* libuv runs the prepare handle last that was started first: this one has to see what the
+	 * server's does in its own. */
+	(void)uv_prepare_start(&app->before_poll, on_before_poll);
+}
+
+void sb_app_tick_close(struct sb_app *app)
+{
+	uv_close((uv_handle_t *)&app->tick, NULL);
+	uv_close((uv_handle_t *)&app->before_poll, NULL);
+}

@@ -1,0 +1,48 @@
+"""At rest the daemon sleeps: what is counted is how often it wakes, which no other load on the machine changes."""
+
+import asyncio
+import re
+import time
+
+from session_client import run
+
+pytest_plugins = ["fixtures_daemon"]
+
+
+def wakes(daemon):
+    """How often it went to sleep so far."""
+    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.MULTILINE).group(1))
+
+
+def wakes_per_second(daemon, seconds):
+    before, begun = wakes(daemon), time.monotonic()
+    time.sleep(seconds)  # the thing itself: to be left alone for so long
+    return (wakes(daemon) - before) / (time.monotonic() - begun)
+
+
+def test_without_sessions_it_wakes_about_once_a_second(house):
+    daemon = house.daemon()
+    # Once for its own clock; PostgreSQL is asked for a sign of life every twelve seconds.
+    assert wakes_per_second(daemon, 5) < 4
+
+
+def test_sessions_at_rest_wake_it_for_heartbeats_and_for_nothing_else(house):
+    daemon = house.daemon(sessions__heartbeat_seconds=2)
+    tokens = [house.enrol(f"resting{i}@example.com") for i in range(10)]
+
+    async def story():
+        clients = [house.client(daemon, token) for token in tokens]
+        for client in clients:
+            await client.open()
+            await client.welcome()
+            await client.until("live")
+        # Every session is pinged once in two seconds and answers: two wakes for each at the very most, if nothing
+        # went together, and those of the daemon itself.
+        found = await asyncio.to_thread(wakes_per_second, daemon, 6)
+        for client in clients:
+            assert client.socket.open
+            await client.close()
+        return found
+
+    assert run(story()) < 10 + 4
