@@ -162,6 +162,7 @@ BEGIN
         END IF;
         DELETE FROM slotbell.device WHERE id = old.id;
         IF is_last THEN
+            DELETE FROM slotbell.resync_need WHERE mailbox_id = old.mailbox_id;
             DELETE FROM slotbell.mailbox WHERE id = old.mailbox_id;
         END IF;
         removed := removed + 1;

@@ -56,6 +56,18 @@ static int tell(const struct sb_server_problem *problem, FILE *errors)
 	return 1;
 }
 
+/* What a key's own range cannot say. */
+static int check_retention(const struct sb_config *config, FILE *errors)
+{
+	if (config->retention_receipts_days >= config->retention_days)
+		return 0;
+	(void)fprintf(errors,
+		      "[retention] receipts_days = %u: must not be below days = %u, or a booking "
+		      "would be forgotten while it waits\n",
+		      config->retention_receipts_days, config->retention_days);
+	return 1;
+}
+
 static int load_identity(struct sb_settings *settings, FILE *errors)
 {
 	const struct sb_config *config = &settings->config;
@@ -92,6 +104,7 @@ int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 				  source->override_count, errors);
 	if (problems >= 0) {
 		problems += check_url(&settings->config, errors);
+		problems += check_retention(&settings->config, errors);
 		problems += load_identity(settings, errors);
 		problems += load_ticket_keys(settings, errors);
 	}
