@@ -173,6 +173,9 @@ static bool differs(const struct sb_numbering *held, const struct sb_numbering *
  * of. */
 static void stand(struct sb_session *session, const struct sb_device_state *state)
 {
+	/* The database went back, to a backup say, and counts sessions from there again. */
+	if (session->role == SB_ROLE_LIVE && state->session_no < session->session_no)
+		session->session_no = state->session_no;
 	if (sb_epoch_equal(&session->epoch, &state->numbering.epoch))
 		sb_session_confirm(session, state->acked);
 	if (differs(&session->mailbox->numbering, &state->numbering) || session->mailbox->stale)

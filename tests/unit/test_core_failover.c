@@ -101,6 +101,28 @@ static void a_cursor_beyond_head_gets_a_reset_until_it_is_acked(void **state)
 	world_free(world);
 }
 
+static void after_a_restore_a_newer_session_elsewhere_still_wins(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		client_hello(&ada, world, 1, "");
+		client_said(&ada);
+		if (i < 4)
+			client_drop(&ada);
+	}
+	assert_int_equal(world->devices[1].session_no, 5);
+	world->devices[1].session_no = 2;
+	sb_hub_recheck(world->hub, 1);
+	assert_string_equal(client_said(&ada), "");
+	world->devices[1].session_no++; /* by another daemon */
+	sb_hub_recheck(world->hub, 1);
+	assert_string_equal(client_said(&ada), "close 4409");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void a_cursor_of_an_unknown_epoch_gets_a_reset_and_what_is_not_acked(void **state)
 {
 	struct world *world = world_new();
@@ -212,6 +234,7 @@ int main(void)
 			a_live_session_beyond_a_lagging_standby_is_reset_before_the_next_booking),
 		cmocka_unit_test(a_live_session_that_missed_the_failover_is_reset_by_the_new_epoch),
 		cmocka_unit_test(a_cursor_beyond_head_gets_a_reset_until_it_is_acked),
+		cmocka_unit_test(after_a_restore_a_newer_session_elsewhere_still_wins),
 		cmocka_unit_test(a_cursor_of_an_unknown_epoch_gets_a_reset_and_what_is_not_acked),
 		cmocka_unit_test(mode_once_leaves_only_when_its_reset_is_acked),
 		cmocka_unit_test(who_comes_too_late_is_told_what_is_gone),
