@@ -1,7 +1,7 @@
 /*
  * The parts, in the order they need each other:
  *
- *   clock → loop → store → hub → signals → server → control → run
+ *   clock → loop → store → hub → signals → server → control → admin → run
  *
  * and closed in reverse, each in its own close callback.
  */
@@ -53,12 +53,16 @@ static void close_next(void *data)
 {
 	struct sb_app *app = data;
 	struct sb_control *control = app->control;
+	struct sb_admin *admin = app->admin;
 	struct sb_server *server = app->server;
 	struct sb_pg *pg = app->pg;
 
 	if (control) {
 		app->control = NULL;
 		sb_control_close(control, close_next, app);
+	} else if (admin) {
+		app->admin = NULL;
+		sb_admin_close(admin, close_next, app);
 	} else if (server) {
 		app->server = NULL;
 		sb_server_close(server, close_next, app);
@@ -172,6 +176,21 @@ static int start_control(struct sb_app *app)
 	return cannot_start("control.socket", problem);
 }
 
+static int start_admin(struct sb_app *app)
+{
+	const char *address = app->settings->config.listen_admin;
+	char problem[256];
+	int result;
+
+	if (!*address)
+		return 0;
+	result = sb_admin_open(&app->loop, address, &sb_app_pages, app, &app->admin);
+	if (result == 0)
+		return 0;
+	(void)snprintf(problem, sizeof(problem), "%s: %s", address, strerror(-result));
+	return cannot_start("listen.admin", problem);
+}
+
 static void warn_of_certificate(const struct sb_settings *settings)
 {
 	char words[512] = "";
@@ -190,7 +209,8 @@ static void serve(struct sb_app *app)
 {
 	sb_pg_start(app->pg);
 	warn_of_certificate(app->settings);
-	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u", SB_VERSION, app->port);
+	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u admin_port=%u", SB_VERSION, app->port,
+	       app->admin ? sb_admin_port(app->admin) : 0);
 	sb_service_ready(app->port);
 	(void)uv_run(&app->loop, UV_RUN_DEFAULT);
 	sb_log(SB_LOG_NOTICE, "ended", "version=%s", SB_VERSION);
@@ -220,7 +240,7 @@ static int run(struct sb_app *app)
 		return EXIT_FAILURE;
 	}
 	start_handles(app);
-	good = start_server(app) == 0 && start_control(app) == 0;
+	good = start_server(app) == 0 && start_control(app) == 0 && start_admin(app) == 0;
 	if (good) {
 		serve(app);
 	} else {

@@ -4,6 +4,7 @@
 
 #include "daemon/app/app.h"
 #include "daemon/base/clock.h"
+#include "daemon/ops/admin.h"
 #include "daemon/ops/control.h"
 #include "daemon/store/pg.h"
 #include <stdbool.h>
@@ -18,7 +19,8 @@ struct sb_reload {
 	struct sb_settings *next;
 	char *problems; /* lines; owned */
 	size_t problems_len;
-	int problem_count; /* as sb_settings_read() returns it */
+	int problem_count;	 /* as sb_settings_read() returns it */
+	uint64_t taken, refused; /* since the start */
 };
 
 struct sb_app {
@@ -30,6 +32,7 @@ struct sb_app {
 	struct sb_hub *hub;
 	struct sb_server *server;
 	struct sb_control *control; /* NULL: none is wanted */
+	struct sb_admin *admin;	    /* NULL: none is wanted */
 	uint16_t port;		    /* that the server listens on */
 	int64_t started_us;	    /* Unix time */
 	uv_timer_t tick;
@@ -66,6 +69,11 @@ void sb_app_drain_tick(struct sb_app *app);
 
 /* What the control socket understands. */
 extern const struct sb_control_command sb_app_commands[];
+
+/* ---- metrics.c ---- */
+
+/* What the admin listener shows. */
+extern const struct sb_admin_pages sb_app_pages;
 
 /* ---- app.c ---- */
 

@@ -68,6 +68,7 @@ static void refuse(struct sb_reload *reload)
 		sb_log(SB_LOG_ERROR, "reload problem", "problem=\"%.*s\"", (int)len, at);
 		at += len + (at[len] == '\n');
 	}
+	reload->refused++;
 	answer(reload,
 	       json_pack("{s:b, s:o}", "reloaded", 0, "problems", list_of(reload->problems, "\n")));
 	sb_service_reloaded("Reload refused; see the log");
@@ -104,6 +105,7 @@ static void take_over(struct sb_app *app)
 		refuse(&app->reload);
 	} else {
 		app->reload.next = NULL;
+		app->reload.taken++;
 		swap(app, next);
 		sb_log(SB_LOG_NOTICE, "reloaded", "changed=\"%s\"", changed + (changed_len > 0));
 		if (restart_len)

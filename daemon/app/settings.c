@@ -1,5 +1,6 @@
 /* From keys to what core and edge want to be told. */
 #include "daemon/app/settings.h"
+#include "daemon/base/address.h"
 #include "daemon/edge/tickets.h"
 #include "daemon/edge/tls.h"
 #include "daemon/store/pg.h"
@@ -37,6 +38,18 @@ static void derive(struct sb_settings *settings)
 		.handshakes = config->sessions_handshakes,
 		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
 	};
+}
+
+static int check_address(const char *key, const char *value, bool may_be_empty, FILE *errors)
+{
+	struct sockaddr_storage address;
+
+	if (sb_address_parse(value, &address) == 0 || (may_be_empty && !*value))
+		return 0;
+	(void)fprintf(errors,
+		      "[listen] %s = %s: not ADDRESS:PORT, as in 127.0.0.1:8443 or [::]:8443\n",
+		      key, value);
+	return 1;
 }
 
 static int check_url(const struct sb_config *config, FILE *errors)
@@ -103,6 +116,9 @@ int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 	problems = sb_config_read(&settings->config, source->file, source->overrides,
 				  source->override_count, errors);
 	if (problems >= 0) {
+		problems +=
+			check_address("address", settings->config.listen_address, false, errors);
+		problems += check_address("admin", settings->config.listen_admin, true, errors);
 		problems += check_url(&settings->config, errors);
 		problems += check_retention(&settings->config, errors);
 		problems += load_identity(settings, errors);

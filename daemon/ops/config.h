@@ -26,6 +26,8 @@
 #define SB_CONFIG_KEYS(X)                                                                         \
 	X(listen, address, TEXT, START, listen_address, "[::]:8443", 0, 0,                        \
 	  "where plug-ins connect: ADDRESS:PORT")                                                 \
+	X(listen, admin, TEXT, START, listen_admin, "127.0.0.1:9464", 0, 0,                       \
+	  "where monitoring looks, by plain HTTP: ADDRESS:PORT; none: nowhere")                   \
 	X(listen, origins, TEXT, RELOAD, listen_origins, "", 0, 0,                                \
 	  "browser origins that may connect, separated by spaces; none: no browser")              \
 	X(tls, certificate, NEEDED, RELOAD, tls_certificate, "", 0, 0,                            \

@@ -150,6 +150,7 @@ void sb_pg_on_reconciled(struct sb_pg *pg)
 	sb_hub_database(pg->hub, true);
 	sb_pg_queries_renew(pg->queries);
 	sb_pg_sweep_start(pg->sweep);
+	sb_pg_queries_ping(pg->queries);
 }
 
 void sb_pg_on_wake(struct sb_pg *pg, int64_t mailbox_id)

@@ -167,6 +167,8 @@ struct sb_pg_counters {
 	uint64_t sweeps;	    /* statements of the sweep */
 	uint64_t swept[SB_PG_SWEPT_COUNT]; /* what they deleted, or found stale */
 	bool sweeping;			   /* this daemon is the one that sweeps */
+	double notify_queue_usage; /* of the whole cluster, 0 to 1: at 1 every commit that rings
+				      fails */
 };
 
 const struct sb_pg_counters *sb_pg_counters(const struct sb_pg *pg);

@@ -159,6 +159,15 @@ static void push_segment(struct sb_pg_queries *queries, int segment)
 		start_deadline(queries);
 }
 
+/* Who may not ask is told nothing, and that is all. */
+static void note_usage(struct sb_pg_queries *queries, const PGresult *result)
+{
+	if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
+	    PQnfields(result) == 1)
+		sb_pg_counting(queries->pg)->notify_queue_usage =
+			strtod(PQgetvalue(result, 0, 0), NULL);
+}
+
 static void end_segment(struct sb_pg_queries *queries)
 {
 	int segment = queries->segments[0];
@@ -177,6 +186,8 @@ static void end_segment(struct sb_pg_queries *queries)
 	else if (segment == SB_PG_SEGMENT_PROOF && result &&
 		 PQresultStatus(result) == PGRES_FATAL_ERROR)
 		sb_pg_pipeline_give_up(queries, "cannot send a notification");
+	else if (segment == SB_PG_SEGMENT_USAGE)
+		note_usage(queries, result);
 	else if (segment < SB_PG_KIND_COUNT)
 		end_kind(queries, (enum sb_pg_kind)segment, result);
 	PQclear(result);
@@ -310,7 +321,7 @@ static void on_check(uv_check_t *check)
 	}
 }
 
-void sb_pg_pipeline_send(struct sb_pg_queries *queries, const char *statement)
+void sb_pg_pipeline_send(struct sb_pg_queries *queries, int segment, const char *statement)
 {
 	PGconn *conn = sb_pg_link_conn(queries->link);
 
@@ -323,7 +334,7 @@ void sb_pg_pipeline_send(struct sb_pg_queries *queries, const char *statement)
 		sb_pg_pipeline_give_up(queries, PQerrorMessage(conn));
 		return;
 	}
-	push_segment(queries, SB_PG_SEGMENT_PROOF);
+	push_segment(queries, segment);
 	sb_pg_link_flush(queries->link);
 }
 

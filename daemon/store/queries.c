@@ -57,13 +57,14 @@ void sb_pg_queries_reconcile_all(struct sb_pg_queries *queries)
 void sb_pg_queries_send(struct sb_pg_queries *queries, const char *statement)
 {
 	if (queries->ready)
-		sb_pg_pipeline_send(queries, statement);
+		sb_pg_pipeline_send(queries, SB_PG_SEGMENT_PROOF, statement);
 }
 
 void sb_pg_queries_ping(struct sb_pg_queries *queries)
 {
-	if (queries->segment_count == 0)
-		sb_pg_queries_send(queries, "SELECT");
+	if (queries->ready)
+		sb_pg_pipeline_send(queries, SB_PG_SEGMENT_USAGE,
+				    "SELECT pg_catalog.pg_notification_queue_usage()");
 }
 
 int sb_pg_queries_backend(const struct sb_pg_queries *queries)

@@ -45,8 +45,8 @@ void sb_pg_queries_reconcile_all(struct sb_pg_queries *queries);
 /* Sends a statement of its own, a proof for the listener. Only while ready. */
 void sb_pg_queries_send(struct sb_pg_queries *queries, const char *statement);
 
-/* If nothing is in flight: asks for a sign of life, so that a silent death is noticed before it
- * matters. */
+/* Asks how full the queue of notifications is: of interest in itself, and a sign of life, so that a
+ * silent death is noticed before it matters. Only while ready. */
 void sb_pg_queries_ping(struct sb_pg_queries *queries);
 
 /* The server process that makes our notifications; 0 while not ready. */

@@ -13,9 +13,10 @@
 #include <uv.h>
 
 /* What a Sync ends: a statement of a kind, or one of these. */
-enum { SB_PG_SEGMENT_SETUP = SB_PG_KIND_COUNT, SB_PG_SEGMENT_PROOF };
+enum { SB_PG_SEGMENT_SETUP = SB_PG_KIND_COUNT, SB_PG_SEGMENT_PROOF, SB_PG_SEGMENT_USAGE };
 
-/* One of each kind, and as many proofs as a listener may want that comes and goes meanwhile. */
+/* One of each kind, and as many of the others as a listener may want that comes and goes meanwhile.
+ */
 #define SB_PG_SEGMENTS_MAX 16
 
 struct sb_pg_queries {
@@ -50,8 +51,8 @@ struct sb_pg_queries {
 /* Sends what waits at the end of this turn of the loop. */
 void sb_pg_pipeline_schedule(struct sb_pg_queries *queries);
 
-/* Sends this statement as a segment of its own; its rows are not looked at. */
-void sb_pg_pipeline_send(struct sb_pg_queries *queries, const char *statement);
+/* Sends this statement as a segment of its own, PROOF or USAGE. */
+void sb_pg_pipeline_send(struct sb_pg_queries *queries, int segment, const char *statement);
 
 /* This connection is no good: nothing more goes out on it, and the link's on_down follows. */
 void sb_pg_pipeline_give_up(struct sb_pg_queries *queries, const char *why);

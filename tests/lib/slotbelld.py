@@ -89,6 +89,7 @@ class Daemon:
         self.prefix = prefix
         self.settings = {
             "listen.address": f"{address}:{self.port}",
+            "listen.admin": "",
             "tls.certificate": certificates / "server.pem",
             "tls.key": certificates / "server.key",
             "database.url": database_url,
