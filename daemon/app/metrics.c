@@ -92,6 +92,17 @@ static void tell_store(struct sb_metrics *m, const struct sb_pg_counters *counte
 				   counters->kinds[i].busy_us, 1e-6);
 }
 
+static void tell_sweep(struct sb_metrics *m, const struct sb_pg_counters *counters)
+{
+	sb_metrics_gauge(m, "slotbell_sweeping", "1 if this instance is the one that sweeps.");
+	sb_metrics_count(m, NULL, NULL, counters->sweeping);
+	sb_metrics_counter(m, "slotbell_sweeps", "Statements of the sweep.");
+	sb_metrics_count(m, NULL, NULL, counters->sweeps);
+	sb_metrics_counter(m, "slotbell_swept", "What the sweep deleted, or found stale.");
+	for (enum sb_pg_swept i = 0; i < SB_PG_SWEPT_COUNT; i++)
+		sb_metrics_count(m, "what", sb_pg_swept_word(i), counters->swept[i]);
+}
+
 static void tell_database(struct sb_metrics *m, const struct sb_pg *pg)
 {
 	const struct sb_pg_counters *counters = sb_pg_counters(pg);
@@ -120,6 +131,7 @@ static void tell_database(struct sb_metrics *m, const struct sb_pg *pg)
 	sb_metrics_gauge(m, "slotbell_acks_unsaved", "Acks that wait for the database.");
 	sb_metrics_count(m, NULL, NULL, sb_pg_open_acks(pg));
 	tell_store(m, counters);
+	tell_sweep(m, counters);
 }
 
 /* ---- the daemon ---- */

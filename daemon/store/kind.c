@@ -18,6 +18,17 @@ const char *sb_pg_kind_word(enum sb_pg_kind kind)
 	return words[kind];
 }
 
+const char *sb_pg_swept_word(enum sb_pg_swept what)
+{
+	static const char *const words[] = {
+#define SB_PG_SWEPT_WORD(name, word) word,
+		SB_PG_SWEPTS(SB_PG_SWEPT_WORD)
+#undef SB_PG_SWEPT_WORD
+	};
+
+	return words[what];
+}
+
 int sb_pg_outcome_parse(const char *word, enum sb_auth_outcome *ret_outcome)
 {
 	static const char *const words[] = {

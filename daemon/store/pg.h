@@ -157,6 +157,8 @@ enum sb_pg_swept {
 		SB_PG_SWEPT_COUNT
 };
 
+const char *sb_pg_swept_word(enum sb_pg_swept what);
+
 struct sb_pg_counters {
 	struct sb_pg_kind_counters kinds[SB_PG_KIND_COUNT];
 	uint64_t notifications;	    /* wakes and controls heard */
