@@ -219,7 +219,7 @@ static void serve(struct sb_app *app)
 /* Before the server starts, which takes the limit as it finds it. */
 static void set_up_descriptors(const struct sb_config *config)
 {
-	uint64_t wanted = sb_descriptors_wanted(config->sessions_max, config->sessions_handshakes);
+	uint64_t wanted = sb_descriptors_wanted(config->sessions_max);
 	uint64_t limit = sb_descriptors_limit(wanted);
 
 	if (limit < wanted)

@@ -37,6 +37,13 @@ static void derive(struct sb_settings *settings)
 		.origins = config->listen_origins,
 		.handshakes = config->sessions_handshakes,
 		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
+		.max_sessions = config->sessions_max,
+		.unauthenticated_per_address = config->sessions_unauthenticated_per_address,
+		.per_address = config->sessions_per_address,
+		.bad_tokens_per_minute = config->sessions_bad_tokens_per_minute,
+		.max_addresses = config->sessions_addresses,
+		.return_per_second = config->sessions_return_per_second,
+		.trusted_proxies = &settings->trusted_proxies,
 	};
 }
 
@@ -59,6 +66,17 @@ static int check_url(const struct sb_config *config, FILE *errors)
 	if (!*config->database_url || sb_pg_url_check(config->database_url, why, sizeof(why)) == 0)
 		return 0;
 	(void)fprintf(errors, "[database] url %s\n", why);
+	return 1;
+}
+
+static int load_proxies(struct sb_settings *settings, FILE *errors)
+{
+	char why[256];
+
+	if (sb_networks_parse(settings->config.listen_trusted_proxies, &settings->trusted_proxies,
+			      why, sizeof(why)) == 0)
+		return 0;
+	(void)fprintf(errors, "[listen] trusted_proxies: %s\n", why);
 	return 1;
 }
 
@@ -123,6 +141,7 @@ int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 		problems += check_retention(&settings->config, errors);
 		problems += load_identity(settings, errors);
 		problems += load_ticket_keys(settings, errors);
+		problems += load_proxies(settings, errors);
 	}
 	if (problems != 0) {
 		sb_settings_free(settings);

@@ -16,7 +16,8 @@ struct sb_settings {
 	struct sb_config config;
 	struct sb_tls_identity *identity;
 	struct sb_ticket_keys *ticket_keys; /* NULL: of the process' own */
-	struct sb_server_config server;	    /* points into the three above */
+	struct sb_networks trusted_proxies;
+	struct sb_server_config server; /* points into all above */
 	struct sb_hub_config hub;
 };
 

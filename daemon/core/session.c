@@ -162,6 +162,14 @@ void sb_session_close(struct sb_session *session, enum sb_reason reason)
 	sb_session_leave(session, reason, goodbye);
 }
 
+void sb_session_send_away(struct sb_session *session, enum sb_reason reason, uint32_t return_ms)
+{
+	if (session->state >= SB_SESSION_LEAVING)
+		return;
+	session->return_ms = return_ms;
+	sb_session_close(session, reason);
+}
+
 enum sb_reason sb_session_reason(const struct sb_session *session)
 {
 	return session->reason;
@@ -170,6 +178,11 @@ enum sb_reason sb_session_reason(const struct sb_session *session)
 uint32_t sb_session_return_ms(const struct sb_session *session)
 {
 	return session->return_ms;
+}
+
+bool sb_session_is_authenticated(const struct sb_session *session)
+{
+	return session->device_id != 0;
 }
 
 void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NAME_MAX + 1])

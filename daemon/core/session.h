@@ -108,10 +108,16 @@ enum sb_reason sb_session_reason(const struct sb_session *session);
 /* When its client should come back, in ms: what its goodbye says; 0 if that says nothing. */
 uint32_t sb_session_return_ms(const struct sb_session *session);
 
+/* Whether its token was good, be it open still or not. */
+bool sb_session_is_authenticated(const struct sb_session *session);
+
 /* ---- what the daemon wants ---- */
 
 /* Say goodbye (where the reason asks for it) and close. The first reason stays. */
 void sb_session_close(struct sb_session *session, enum sb_reason reason);
+
+/* The same, for a reason that says goodbye, with a time to come back that the caller knows. */
+void sb_session_send_away(struct sb_session *session, enum sb_reason reason, uint32_t return_ms);
 
 /* Its name in welcome, log and `slotbellctl sessions`. */
 void sb_session_name(const struct sb_session *session, char buffer[SB_SESSION_NAME_MAX + 1]);

@@ -97,8 +97,7 @@ static bool must_wait(struct sb_session *session)
 
 	if (!wait_ms || session->role != SB_ROLE_LIVE)
 		return false;
-	session->return_ms = wait_ms;
-	sb_session_close(session, SB_REASON_TOO_MANY);
+	sb_session_send_away(session, SB_REASON_TOO_MANY, wait_ms);
 	return true;
 }
 

@@ -24,10 +24,14 @@ static void forget(struct sb_addresses *addresses, struct sb_address *address)
 
 void sb_addresses_fini(struct sb_addresses *addresses)
 {
-	struct sb_address *address, *next;
+	struct sb_address *address = addresses->table, *next;
 
-	HASH_ITER(hh, addresses->table, address, next)
-		forget(addresses, address);
+	HASH_CLEAR(hh, addresses->table);
+	addresses->idle.first = NULL;
+	for (; address; address = next) {
+		next = address->hh.next;
+		free(address);
+	}
 }
 
 static struct sb_address *add(struct sb_addresses *addresses, const struct sb_ip *household,

@@ -16,15 +16,25 @@
 #include <stdint.h>
 #include <uthash.h>
 
+struct sb_connection;
+
 struct sb_address {
 	struct sb_ip household;
 	UT_hash_handle hh;
-	uint32_t connections;	    /* all there are, those that were turned away included */
-	uint32_t waiting;	    /* of them: let in, and nobody knows who they are */
-	uint32_t known;		    /* of them: with a good token */
+	struct sb_connection *queue;		  /* in the waiting room, see room.c */
+	struct sb_address *turn_prev, *turn_next; /* in server->turns */
+	uint32_t connections;			  /* all there are; each is one of these: */
+	uint32_t queued;			  /* in the waiting room */
+	uint32_t arriving;			  /* shake hands */
+	uint32_t open;				  /* do not say who they are */
+	uint32_t told;				  /* are too many, and told so, or will be */
+	uint32_t known;				  /* have a good token */
+	bool in_turn;
+	bool impatient; /* has missed its turns for too long */
+	struct sb_deadline patience;
+	struct sb_deadline idle;    /* without connections, until it is forgotten */
 	uint64_t spent_until_us;    /* each refused token moves it on by its share of a minute */
 	struct sb_admission visits; /* its own timetable of coming back */
-	struct sb_deadline idle;    /* without connections, until it is forgotten */
 };
 
 struct sb_addresses {

@@ -1,9 +1,9 @@
 /*
- * The door: our own listening socket and accept, from which libwebsockets
- * adopts. Here is the pacing of handshakes: no more than so many connections
- * are between accept and open at once, the others wait in the kernel's queue,
- * first come, first served. A storm is then as quick as its handshakes, and
- * takes the memory of a few.
+ * The door: our own listening socket and accept.
+ *
+ *   door: accept → arrival: who is it? → room: who comes next? → libwebsockets
+ *                                                                  │
+ *                                          guard: is it welcome? ◄─┘
  */
 #include "daemon/base/log.h"
 #include "daemon/edge/server_private.h"
@@ -21,7 +21,7 @@
 /* How long accept pauses when the process has no descriptor left. */
 #define PAUSE_MS 100
 /* Accepts of one turn of the loop, so that a storm does not starve the sessions. */
-#define ACCEPTS_PER_TURN 16
+#define ACCEPTS_PER_TURN 64
 
 struct sb_door {
 	struct sb_server *server;
@@ -31,8 +31,6 @@ struct sb_door {
 	int spare; /* a descriptor kept to refuse with, when there is no other */
 	uint16_t port;
 	int handles;
-	bool polling;
-	bool paused;
 };
 
 static int fail(struct sb_server *server, const char *detail, const char *reason)
@@ -117,61 +115,13 @@ static int open_socket(struct sb_server *server, uint16_t *ret_port)
 
 /* ---- accepting ---- */
 
-static void adopt(struct sb_server *server, int fd)
-{
-	struct sb_connection *connection = calloc(1, sizeof(*connection));
-	lws_adopt_desc_t adoption = {
-		.vh = server->vhost,
-		.fd.sockfd = fd,
-		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
-		.opaque = connection,
-	};
-	struct lws *wsi;
-
-	if (!connection) {
-		(void)close(fd);
-		return;
-	}
-	connection->server = server;
-	connection->opening = true;
-	server->opening++;
-	server->connections++;
-	sb_deadline_start(&connection->deadline, &server->slots, uv_now(server->loop));
-
-	server->adopting = connection;
-	server->adoption_failed = false;
-	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
-	server->adopting = NULL;
-	/*
-	 * The descriptor is libwebsockets' now, whatever came of it: its number may
-	 * already be another's. One that failed goes with its own destroy callback,
-	 * which may have been already; where lws forgot it for want of memory, its
-	 * deadline remembers.
-	 */
-	if (!server->adoption_failed) {
-		connection->wsi = wsi;
-		sb_tls_follow(connection, wsi);
-	}
-}
-
-static void set_options(int fd)
-{
-	int on = 1, idle_s = 60, interval_s = 15, count = 4, timeout_ms = 60000;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-}
+static void on_readable(uv_poll_t *poll, int status, int events);
 
 static void on_pause_over(uv_timer_t *timer)
 {
 	struct sb_door *door = timer->data;
 
-	door->paused = false;
-	sb_door_update(door);
+	(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
 }
 
 /*
@@ -189,15 +139,15 @@ static void on_nothing_left(struct sb_door *door, int error)
 		if (fd < 0)
 			break;
 		(void)close(fd);
+		sb_guard_count(door->server, NULL, SB_TURNED_AWAY_DESCRIPTORS);
 		turned_away++;
 	}
 	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sb_log(SB_LOG_WARNING, "out of descriptors",
 	       "connections=%zu turned_away=%d problem=\"%s\"", door->server->connections,
 	       turned_away, strerror(error));
-	door->paused = true;
+	(void)uv_poll_stop(&door->poll);
 	(void)uv_timer_start(&door->pause, on_pause_over, PAUSE_MS, 0);
-	sb_door_update(door);
 }
 
 static bool is_nothing_left(int error)
@@ -212,31 +162,21 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN && server->opening < server->config->handshakes; i++) {
-		int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage address = {0};
+		struct sockaddr *peer = (struct sockaddr *)&address;
+		socklen_t len = sizeof(address);
+		int fd = accept4(door->fd, peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct sb_ip ip;
 
 		if (fd < 0) {
 			if (is_nothing_left(errno))
 				on_nothing_left(door, errno);
 			return; /* EAGAIN, or a connection that went before it was taken */
 		}
-		set_options(fd);
-		adopt(server, fd);
+		ip = sb_ip_of(peer);
+		sb_arrival_begin(server, fd, &ip);
 	}
-	sb_door_update(door);
-}
-
-void sb_door_update(struct sb_door *door)
-{
-	bool wanted = !door->paused && door->server->opening < door->server->config->handshakes;
-
-	if (wanted == door->polling)
-		return;
-	door->polling = wanted;
-	if (wanted)
-		(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
-	else
-		(void)uv_poll_stop(&door->poll);
 }
 
 int sb_door_open(struct sb_server *server)
@@ -258,7 +198,7 @@ int sb_door_open(struct sb_server *server)
 	door->poll.data = door;
 	door->pause.data = door;
 	server->door = door;
-	sb_door_update(door);
+	(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
 	return 0;
 }
 

@@ -210,7 +210,11 @@ static void on_request(struct sb_connection *connection)
 		return;
 	}
 	memcpy(connection->exchange->origin, origin, strlen(origin) + 1);
-	if (!strcmp(path, SB_SESSION_PATH))
+	if (sb_guard_refuses(connection))
+		sb_reply_problem(connection, 429, "too many connections from this address",
+				 sb_reason_word(SB_REASON_TOO_MANY), sb_guard_return_ms(connection),
+				 "");
+	else if (!strcmp(path, SB_SESSION_PATH))
 		sb_reply_problem(connection, 426,
 				 "connect with a websocket, subprotocol slotbell.v1", NULL, 0,
 				 "Upgrade: websocket\r\n");

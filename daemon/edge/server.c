@@ -14,9 +14,6 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-/* A connection that is slow to shake hands gives its place in the queue to others after this long.
- */
-#define SLOT_MS 250
 /* A socket that took no more, and of which nobody tells us when it does, is tried again after this.
  */
 #define RETRY_MS 100
@@ -76,30 +73,82 @@ static void not_ready(struct sb_connection *connection)
 	DL_DELETE2(connection->server->ready, connection, ready_prev, ready_next);
 }
 
+struct sb_connection *sb_connection_new(struct sb_server *server)
+{
+	struct sb_connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection)
+		return NULL;
+	connection->server = server;
+	server->connections++;
+	return connection;
+}
+
+void sb_connection_shake(struct sb_connection *connection)
+{
+	struct sb_server *server = connection->server;
+
+	connection->opening = true;
+	server->opening++;
+	if (server->opening > server->stats.handshakes_peak)
+		server->stats.handshakes_peak = server->opening;
+	sb_deadline_start(&connection->deadline, &server->slots, uv_now(server->loop));
+}
+
+/* Who takes it comes at the end of this turn of the loop. */
 static void release_slot(struct sb_connection *connection)
 {
 	if (!connection->opening)
 		return;
 	connection->opening = false;
 	connection->server->opening--;
-	if (connection->server->door)
-		sb_door_update(connection->server->door);
+}
+
+void sb_connection_adopt(struct sb_connection *connection)
+{
+	struct sb_server *server = connection->server;
+	lws_adopt_desc_t adoption = {
+		.vh = server->vhost,
+		.fd.sockfd = connection->fd,
+		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
+		.opaque = connection,
+	};
+	struct lws *wsi;
+
+	server->adopting = connection;
+	server->adoption_failed = false;
+	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
+	server->adopting = NULL;
+	/*
+	 * The descriptor is libwebsockets' now, whatever came of it: its number may
+	 * already be another's. One that failed goes with its own destroy callback,
+	 * which may have been already; where lws forgot it for want of memory, its
+	 * deadline remembers.
+	 */
+	if (!server->adoption_failed) {
+		connection->wsi = wsi;
+		sb_tls_follow(connection, wsi);
+	}
 }
 
 void sb_connection_opened(struct sb_connection *connection)
 {
 	release_slot(connection);
 	sb_deadline_stop(&connection->deadline);
+	sb_guard_open(connection);
 }
 
 void sb_connection_gone(struct sb_connection *connection)
 {
 	struct sb_server *server = connection->server;
 
-	if (!connection->handshaken)
+	if (connection->wsi && !connection->handshaken)
 		server->handshakes[SB_HANDSHAKE_FAILED]++;
 	not_ready(connection);
-	sb_connection_opened(connection);
+	release_slot(connection);
+	sb_deadline_stop(&connection->deadline);
+	sb_arrival_drop(connection->arrival);
+	sb_guard_leave(connection);
 	sb_session_gone(connection->session);
 	sb_request_forget_token(connection->token);
 	sb_exchange_free(connection->exchange);
@@ -128,7 +177,7 @@ static void serve_ready(struct sb_server *server)
 		not_ready(connection);
 		if (connection->to_cut)
 			sb_connection_kill(connection);
-		else if (connection->flush)
+		else if (connection->flush && !sb_guard_holds(connection))
 			connection->flush(connection);
 	}
 }
@@ -136,11 +185,13 @@ static void serve_ready(struct sb_server *server)
 static void on_before_poll(uv_prepare_t *handle)
 {
 	serve_ready(handle->data);
+	sb_room_serve(handle->data);
 }
 
 static void on_after_poll(uv_check_t *handle)
 {
 	serve_ready(handle->data);
+	sb_room_serve(handle->data);
 }
 
 static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
@@ -164,21 +215,34 @@ void sb_server_tick(struct sb_server *server)
 		sb_deadline_start(&connection->deadline, &server->openings, now);
 	}
 	while ((connection = take(&server->openings, now))) {
+		if (connection->stage == SB_STAGE_WAITING) {
+			sb_room_overdue(connection);
+			continue;
+		}
+		if (connection->stage < SB_STAGE_OPEN)
+			sb_guard_count(server, connection->address, SB_TURNED_AWAY_SLOW);
 		if (connection->wsi)
 			sb_connection_kill(connection);
 		else
 			sb_connection_gone(connection);
 	}
+	sb_guard_tick(server);
+	sb_room_tick(server);
 }
 
 uint64_t sb_server_due_ms(const struct sb_server *server)
 {
-	uint64_t slot = sb_deadlines_due_ms(&server->slots);
-	uint64_t opening = sb_deadlines_due_ms(&server->openings);
-	uint64_t retry = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
-	uint64_t first = slot < opening ? slot : opening;
+	const struct sb_deadlines *const queues[] = {&server->slots, &server->openings,
+						     &server->patience, &server->holds};
+	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
 
-	return first < retry ? first : retry;
+	for (size_t i = 0; i < sizeof(queues) / sizeof(*queues); i++) {
+		uint64_t due = sb_deadlines_due_ms(queues[i]);
+
+		if (due < first)
+			first = due;
+	}
+	return first;
 }
 
 /* What libwebsockets calls errors is mostly what strangers send, so it is for those who look
@@ -250,7 +314,9 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 	server->config = config;
 	server->problem = ret_problem;
 	server->openings.wait_ms = config->opening_ms;
-	server->slots.wait_ms = SLOT_MS;
+	server->slots.wait_ms = SB_SLOT_MS;
+	sb_room_init(server);
+	sb_guard_init(server);
 	init_handles(server);
 	server->own_ticket_keys = sb_ticket_keys_random();
 	if (!server->own_ticket_keys || make_context(server) != 0 || sb_door_open(server) != 0) {
@@ -265,8 +331,6 @@ void sb_server_configure(struct sb_server *server, const struct sb_server_config
 {
 	server->config = config;
 	server->openings.wait_ms = config->opening_ms;
-	if (server->door)
-		sb_door_update(server->door); /* there may be more slots now */
 }
 
 uint16_t sb_server_port(const struct sb_server *server)
@@ -286,6 +350,14 @@ void sb_server_get_stats(const struct sb_server *server, struct sb_server_stats 
 	memcpy(ret_stats->handshakes, server->handshakes, sizeof(server->handshakes));
 }
 
+void sb_server_get_door_stats(const struct sb_server *server, struct sb_door_stats *ret_stats)
+{
+	*ret_stats = server->stats;
+	ret_stats->handshakes = server->opening;
+	ret_stats->queued = server->queued;
+	ret_stats->addresses = sb_addresses_count(&server->addresses);
+}
+
 void sb_server_stop_accepting(struct sb_server *server)
 {
 	sb_door_close(server);
@@ -299,6 +371,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
 	if (--server->handles)
 		return;
+	sb_guard_fini(server);
 	server->on_closed(server->on_closed_data);
 	sb_ticket_keys_free(server->own_ticket_keys);
 	free(server);
@@ -336,6 +409,10 @@ void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void
 	server->on_closed = on_closed;
 	server->on_closed_data = data;
 	sb_door_close(server);
+	sb_arrivals_close(server);
+	sb_room_close(server);
+	if (!server->problem)
+		sb_guard_log(server);
 	if (server->context)
 		lws_context_destroy(server->context);
 	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 1);

@@ -9,6 +9,8 @@
 #define SB_EDGE_SERVER_H
 
 #include "daemon/core/hub.h"
+#include "daemon/edge/door_stats.h"
+#include "daemon/edge/network.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -16,13 +18,21 @@
 struct sb_tls_identity;
 struct sb_ticket_keys;
 
+/* Read anew at each use, so what a reload changes counts from then on, but for the address. */
 struct sb_server_config {
 	const char *address;			  /* "[::]:8443", "127.0.0.1:0" */
 	const struct sb_tls_identity *identity;	  /* see tls.h */
 	const struct sb_ticket_keys *ticket_keys; /* see tickets.h; NULL: one of the process' own */
-	const char *origins; /* allowed Origin headers, separated by spaces or commas; "" none */
-	uint32_t handshakes; /* connections between accept and hello's way, at most */
-	uint32_t opening_ms; /* from accept to an open websocket */
+	const char *origins;   /* allowed Origin headers, separated by spaces or commas; "" none */
+	uint32_t handshakes;   /* connections between accept and hello's way, at most */
+	uint32_t opening_ms;   /* from accept to an open websocket */
+	uint32_t max_sessions; /* as the hub has it */
+	uint32_t unauthenticated_per_address;	   /* 0: any */
+	uint32_t per_address;			   /* connections of one address; 0: any */
+	uint32_t bad_tokens_per_minute;		   /* of one address, answered at once; 0: any */
+	uint32_t max_addresses;			   /* in the table */
+	uint32_t return_per_second;		   /* as the hub has it */
+	const struct sb_networks *trusted_proxies; /* who sends a PROXY header, always */
 };
 
 struct sb_server;
@@ -81,6 +91,8 @@ struct sb_server_stats {
 };
 
 void sb_server_get_stats(const struct sb_server *server, struct sb_server_stats *ret_stats);
+
+void sb_server_get_door_stats(const struct sb_server *server, struct sb_door_stats *ret_stats);
 
 typedef void sb_server_closed(void *data);
 

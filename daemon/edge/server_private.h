@@ -3,10 +3,29 @@
 #define SB_EDGE_SERVER_PRIVATE_H
 
 #include "daemon/core/deadline.h"
+#include "daemon/edge/addresses.h"
 #include "daemon/edge/server.h"
 #include "protocol/token.h"
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
+
+/* A connection that is slow to shake hands gives its place among the handshakes to others after
+ * this long. */
+#define SB_SLOT_MS 250
+
+/* How far a connection has come, for room and guard. */
+enum sb_stage {
+	SB_STAGE_NONE,	   /* nobody knows its address yet */
+	SB_STAGE_WAITING,  /* in the waiting room */
+	SB_STAGE_ARRIVING, /* shakes hands */
+	SB_STAGE_TOLD,	   /* the same, but only to be told that it is one too many */
+	SB_STAGE_OPEN,	   /* said something, but not yet who it is */
+	SB_STAGE_REFUSED,  /* the same, and is told when to come back, whatever it said */
+	SB_STAGE_KNOWN,	   /* has a good token */
+};
+
+struct sb_arrival;
+struct sb_hold;
 
 /*
  * One accepted connection, from accept to the end of its wsi. Once its
@@ -17,18 +36,26 @@ struct sb_exchange;
 struct sb_connection {
 	struct sb_link link; /* first */
 	struct sb_server *server;
-	struct lws *wsi;	      /* NULL while it is being adopted */
+	struct lws *wsi;	      /* NULL before it is adopted */
 	struct sb_session *session;   /* NULL before 101 or a request, and after */
 	struct sb_exchange *exchange; /* of plain HTTP, see exchange.h; owned */
 	/* Sends what the session has, if the socket can take it now. May end the connection: do not
 	 * touch it after. */
 	void (*flush)(struct sb_connection *connection);
-	struct sb_connection *ready_prev, *ready_next; /* in server->ready */
-	char *token;   /* of the Authorization header, until it is used; owned, wiped */
-	char *message; /* a message that comes in parts; owned */
+	struct sb_connection *ready_prev,
+		*ready_next; /* in server->ready, or in its address' queue */
+	char *token;	     /* of the Authorization header, until it is used; owned, wiped */
+	char *message;	     /* a message that comes in parts; owned */
 	uint32_t message_len;
 	struct sb_deadline deadline; /* to be open by then */
+	struct sb_arrival *arrival;  /* while its PROXY header is read */
+	struct sb_address *address;  /* NULL before it is known */
+	struct sb_hold *hold;	     /* its token was refused, and it is told later */
 
+	int fd;		     /* before it is adopted */
+	uint8_t stage;	     /* enum sb_stage */
+	bool overdue : 1;    /* has been in the waiting room for too long */
+	bool judged : 1;     /* its token was refused, and counted */
 	bool opening : 1;    /* holds a slot among the handshakes */
 	bool handshaken : 1; /* TLS is established */
 	bool is_ready : 1;   /* in server->ready */
@@ -54,6 +81,15 @@ struct sb_server {
 	bool adoption_failed;		   /* it went while it was being adopted */
 	struct sb_deadlines openings;	   /* config->opening_ms */
 	struct sb_deadlines slots;	   /* how long one connection may hold a handshake slot */
+	struct sb_arrival *arrivals;	   /* those whose PROXY header is read */
+	struct sb_addresses addresses;
+	struct sb_address *turns;     /* whose connections wait for a handshake */
+	struct sb_deadlines patience; /* addresses that miss their turns */
+	struct sb_deadlines holds;    /* refused tokens that are answered late */
+	size_t queued;		      /* in the waiting room */
+	struct sb_door_stats stats;
+	uint64_t logged_ms;	/* when the log last said that somebody was turned away */
+	uint64_t logged_others; /* turned away since, without a line */
 	size_t connections;
 	size_t opening; /* of them: holding a slot */
 	uint64_t handshakes[SB_HANDSHAKE_COUNT];
@@ -70,10 +106,67 @@ struct sb_server {
 /* 0 or -1 with server->problem filled. */
 int sb_door_open(struct sb_server *server);
 uint16_t sb_door_port(const struct sb_door *door);
-/* A slot is free again, or not: accept on, or wait. */
-void sb_door_update(struct sb_door *door);
 /* Stops listening; the memory goes with the loop's close callback. */
 void sb_door_close(struct sb_server *server);
+
+size_t sb_door_queued(const struct sb_door *door);
+
+/* ---- arrival.c: who is it? ---- */
+
+/* Takes the descriptor. `peer` is who the socket says it is. */
+void sb_arrival_begin(struct sb_server *server, int fd, const struct sb_ip *peer);
+/* Gives it up: the descriptor is closed. Accepts NULL. */
+void sb_arrival_drop(struct sb_arrival *arrival);
+/* Of all of them, with their connections. */
+void sb_arrivals_close(struct sb_server *server);
+
+/* ---- room.c: who comes next? ---- */
+
+void sb_room_init(struct sb_server *server);
+void sb_room_enter(struct sb_connection *connection);
+/* It goes while it waits. */
+void sb_room_leave(struct sb_connection *connection);
+/* Lets in who may come in now. Not from within a callback of libwebsockets. */
+void sb_room_serve(struct sb_server *server);
+bool sb_room_has_place(const struct sb_server *server, const struct sb_address *address);
+/* It has waited for as long as a handshake may take. */
+void sb_room_overdue(struct sb_connection *connection);
+/* One of its connections is known, or gone. */
+void sb_room_place_free(struct sb_server *server, struct sb_address *address);
+void sb_room_tick(struct sb_server *server);
+/* Drops all who wait. */
+void sb_room_close(struct sb_server *server);
+
+/* ---- guard.c: is it welcome? ---- */
+
+void sb_guard_init(struct sb_server *server);
+void sb_guard_fini(struct sb_server *server);
+void sb_guard_tick(struct sb_server *server);
+/* Counts one, and says so in the log, but not too often. */
+void sb_guard_count(struct sb_server *server, const struct sb_address *address,
+		    enum sb_turned_away reason);
+/* What was counted, as one line of the log. */
+void sb_guard_log(const struct sb_server *server);
+
+/* It may come into the waiting room; its address is this one. -1: close it, without a word. */
+int sb_guard_admit(struct sb_connection *connection, const struct sb_ip *ip);
+/* It is open: whether it is welcome is known now. */
+void sb_guard_open(struct sb_connection *connection);
+/* It is open, and one too many of its address. */
+bool sb_guard_refuses(const struct sb_connection *connection);
+/* Says so, if it is so, to a session that is new. */
+void sb_guard_greet(struct sb_connection *connection);
+/*
+ * When this connection's client should come back. An address that asks for far
+ * more than its share of the hub's timetable gets times of its own, so it puts
+ * off nobody else.
+ */
+uint32_t sb_guard_return_ms(struct sb_connection *connection);
+/* Before something is sent: notes a session that is known now, or whose token was refused. True:
+ * send nothing now. */
+bool sb_guard_holds(struct sb_connection *connection);
+/* It is gone. */
+void sb_guard_leave(struct sb_connection *connection);
 
 /* ---- tls.c ---- */
 
@@ -102,6 +195,12 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 
 /* ---- server.c ---- */
 
+/* One that was accepted. NULL when out of memory. */
+struct sb_connection *sb_connection_new(struct sb_server *server);
+/* It takes a place among the handshakes. */
+void sb_connection_shake(struct sb_connection *connection);
+/* Gives its descriptor to libwebsockets. It may be gone after. */
+void sb_connection_adopt(struct sb_connection *connection);
 struct sb_server *sb_server_of(struct lws *wsi);
 struct sb_connection *sb_connection_of(struct lws *wsi);
 void sb_connection_ready(struct sb_connection *connection);

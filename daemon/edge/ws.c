@@ -188,6 +188,7 @@ static int on_established(struct sb_connection *connection, struct lws *wsi)
 	connection->session = sb_session_new(connection->server->hub, &connection->link);
 	if (!connection->session)
 		return -1;
+	sb_guard_greet(connection);
 	if (connection->token) {
 		sb_session_header_token(connection->session, connection->token,
 					strlen(connection->token));

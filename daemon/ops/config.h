@@ -30,6 +30,8 @@
 	  "where monitoring looks, by plain HTTP: ADDRESS:PORT; none: nowhere")                   \
 	X(listen, origins, TEXT, RELOAD, listen_origins, "", 0, 0,                                \
 	  "browser origins that may connect, separated by spaces; none: no browser")              \
+	X(listen, trusted_proxies, TEXT, RELOAD, listen_trusted_proxies, "", 0, 0,                \
+	  "proxies that send a PROXY header: addresses and networks, as 10.0.0.0/8")              \
 	X(tls, certificate, NEEDED, RELOAD, tls_certificate, "", 0, 0,                            \
 	  "PEM file: the certificate and its chain")                                              \
 	X(tls, key, NEEDED, RELOAD, tls_key, "", 0, 0, "PEM file: the certificate's private key") \
@@ -48,6 +50,15 @@
 	X(sessions, max, NUMBER, RELOAD, sessions_max, "15000", 1, 1000000, "sessions at once")   \
 	X(sessions, handshakes, NUMBER, RELOAD, sessions_handshakes, "64", 1, 100000,             \
 	  "connections that shake hands at once; others wait their turn")                         \
+	X(sessions, unauthenticated_per_address, NUMBER, RELOAD,                                  \
+	  sessions_unauthenticated_per_address, "64", 0, 1000000,                                 \
+	  "connections of one address that do not say who they are; 0: any")                      \
+	X(sessions, per_address, NUMBER, RELOAD, sessions_per_address, "0", 0, 1000000,           \
+	  "connections of one address; 0: any")                                                   \
+	X(sessions, addresses, NUMBER, RELOAD, sessions_addresses, "65536", 1, 10000000,          \
+	  "addresses that have connections")                                                      \
+	X(sessions, bad_tokens_per_minute, NUMBER, RELOAD, sessions_bad_tokens_per_minute, "30",  \
+	  0, 1000000, "of one address, answered at once; 0: any")                                 \
 	X(sessions, return_per_second, NUMBER, RELOAD, sessions_return_per_second, "500", 1,      \
 	  100000, "those who are sent away come back at this rate")                               \
 	X(drain, seconds, NUMBER, RELOAD, drain_seconds, "20", 0, 3600,                           \

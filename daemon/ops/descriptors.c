@@ -2,13 +2,12 @@
 #include "daemon/ops/descriptors.h"
 #include <sys/resource.h>
 
-/* The loop, the database, the log and what libraries hold; and some connections that are told
- * that the house is full. */
-#define BESIDE 256
+/* The loop, the database, the log and what libraries hold. */
+#define BESIDE 192
 
-uint64_t sb_descriptors_wanted(uint32_t sessions, uint32_t handshakes)
+uint64_t sb_descriptors_wanted(uint32_t sessions)
 {
-	return (uint64_t)sessions + handshakes + BESIDE;
+	return (uint64_t)sessions + sessions / 4 + 64 + BESIDE;
 }
 
 uint64_t sb_descriptors_limit(uint64_t wanted)

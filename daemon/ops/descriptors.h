@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-/* What sessions.max and sessions.handshakes ask for, with room for those who are turned away. */
-uint64_t sb_descriptors_wanted(uint32_t sessions, uint32_t handshakes);
+/* What sessions.max asks for, with all the connections that the door lets wait or be told to go. */
+uint64_t sb_descriptors_wanted(uint32_t sessions);
 
 /* Sets the limit, as far as the hard one lets it: returns what it is now. */
 uint64_t sb_descriptors_limit(uint64_t wanted);

@@ -266,12 +266,12 @@ def test_who_is_slow_to_open_a_websocket_is_cut_off(shared_house):
 
 
 def test_a_crowd_that_only_waits_keeps_nobody_out(shared_house):
-    """400 connections that say nothing, then one that is in earnest, behind them in the queue."""
+    """400 connections of one address that say nothing, then one that is in earnest, of another."""
     daemon = shared_house.daemon()
 
     async def story():
         async with Witness(shared_house, daemon) as witness:
-            crowd = [Raw(daemon, tls=False) for _ in range(400)]
+            crowd = [Raw(daemon, tls=False, source="127.0.0.2") for _ in range(400)]
             try:
                 for raw in crowd:
                     await raw.__aenter__()

@@ -75,18 +75,22 @@ class Raw:
 
     tls      False: plain TCP; a context of the test's own; None: the daemon's usual one
     receive  bytes of the kernel's receive buffer, for one that is slow to read
+    source   the address to come from, instead of 127.0.0.1
     """
 
-    def __init__(self, daemon, tls=None, receive=None):
+    def __init__(self, daemon, tls=None, receive=None, source=None):
         self.daemon = daemon
         self.context = daemon.tls() if tls is None else tls
         self.receive = receive
+        self.source = source
         self.reader = self.writer = None
 
     async def __aenter__(self):
         plain = socket.socket()
         if self.receive:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive)
+        if self.source:
+            plain.bind((self.source, 0))
         plain.setblocking(False)
         await asyncio.wait_for(asyncio.get_running_loop().sock_connect(plain, (self.daemon.address, self.daemon.port)), SECONDS)
         options = {"ssl": self.context, "server_hostname": self.daemon.address} if self.context else {}

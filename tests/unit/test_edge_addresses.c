@@ -166,10 +166,10 @@ static void many_addresses_are_all_found(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < many; i++)
-		enter_max(i, many)->waiting = i;
+		enter_max(i, many)->open = i;
 	assert_null(enter_max(many, many));
 	for (uint32_t i = 0; i < many; i++)
-		assert_int_equal(enter_max(i, many)->waiting, i);
+		assert_int_equal(enter_max(i, many)->open, i);
 	assert_int_equal(sb_addresses_count(&addresses), many);
 }
 
