@@ -49,6 +49,23 @@ static json_t *by_handshake(const struct sb_server_stats *stats)
 	return counts;
 }
 
+static json_t *at_the_door(const struct sb_app *app)
+{
+	json_t *turned_away = json_object();
+	struct sb_door_stats door;
+
+	sb_server_get_door_stats(app->server, &door);
+	for (enum sb_turned_away i = 0; i < SB_TURNED_AWAY_COUNT; i++)
+		(void)json_object_set_new(turned_away, sb_turned_away_word(i),
+					  json_integer((json_int_t)door.turned_away[i]));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "shaking_hands",
+			 (json_int_t)door.handshakes, "waiting", (json_int_t)door.queued,
+			 "addresses", (json_int_t)door.addresses, "accepted",
+			 (json_int_t)door.accepted, "tokens_refused",
+			 (json_int_t)door.tokens_refused, "tokens_held",
+			 (json_int_t)door.tokens_held, "turned_away", turned_away);
+}
+
 static json_t *instant(int64_t unix_seconds)
 {
 	time_t seconds = unix_seconds;
@@ -77,7 +94,7 @@ static void on_status(void *data, struct sb_request *request, const json_t *argu
 	sb_control_answer(
 		request,
 		json_pack("{s:s, s:s, s:i, s:s, s:o, s:i, s:{s:b, s:s}, s:I, s:I, s:o, s:I, s:I, "
-			  "s:o, s:I, s:o, s:o}",
+			  "s:o, s:I, s:o, s:o, s:o}",
 			  "state", state_of(app), "version", SB_VERSION, "pid", (int)getpid(),
 			  "instance", instance, "started_at", instant(app->started_us / 1000000),
 			  "port", (int)app->port, "database", "up", (int)sb_pg_is_up(app->pg),
@@ -87,7 +104,8 @@ static void on_status(void *data, struct sb_request *request, const json_t *argu
 			  (json_int_t)settings->hub.max_sessions, "mailboxes",
 			  (json_int_t)hub.mailboxes, "events_sent", by_transport(&hub),
 			  "acks_saved", (json_int_t)hub.acks_saved, "handshakes",
-			  by_handshake(&server), "certificate_expires_at", instant(not_after)));
+			  by_handshake(&server), "door", at_the_door(app), "certificate_expires_at",
+			  instant(not_after)));
 }
 
 /* ---- sessions ---- */

@@ -52,6 +52,7 @@ enum {
 	SENT,
 	SAVED,
 	HANDSHAKES,
+	TURNED_AWAY,
 	CERTIFICATE,
 	ROWS
 };
@@ -59,6 +60,7 @@ enum {
 static void print_row(FILE *out, int row, const json_t *status)
 {
 	const json_t *database = json_object_get(status, "database");
+	const json_t *door = json_object_get(status, "door");
 
 	switch (row) {
 	case STATE:
@@ -77,8 +79,9 @@ static void print_row(FILE *out, int row, const json_t *status)
 		print_counts(out, json_object_get(status, "states"));
 		break;
 	case CONNECTIONS:
-		(void)fprintf(out, "%lld at port %lld", number(status, "connections"),
-			      number(status, "port"));
+		(void)fprintf(out, "%lld at port %lld, %lld of them waiting to come in",
+			      number(status, "connections"), number(status, "port"),
+			      number(door, "waiting"));
 		break;
 	case MAILBOXES:
 		(void)fprintf(out, "%lld", number(status, "mailboxes"));
@@ -91,6 +94,9 @@ static void print_row(FILE *out, int row, const json_t *status)
 		break;
 	case HANDSHAKES:
 		print_counts(out, json_object_get(status, "handshakes"));
+		break;
+	case TURNED_AWAY:
+		print_counts(out, json_object_get(door, "turned_away"));
 		break;
 	default:
 		(void)fprintf(out, "until %s", text(status, "certificate_expires_at"));
@@ -108,6 +114,7 @@ void sb_status_print(const json_t *status)
 		[SENT] = "events sent",
 		[SAVED] = "acks saved",
 		[HANDSHAKES] = "handshakes",
+		[TURNED_AWAY] = "turned away",
 		[CERTIFICATE] = "certificate",
 	};
 	const char *cells[ROWS * 2];
