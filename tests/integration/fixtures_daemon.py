@@ -3,6 +3,7 @@
 Test modules ask for it by `pytest_plugins = ["fixtures_daemon"]`.
 """
 
+import contextlib
 import itertools
 
 import psycopg
@@ -42,6 +43,14 @@ class House:
         """A new device's token."""
         return self.ctl.enrol(mailbox, *options)
 
+    def at(self, cluster):
+        """The same database in another cluster, a copy of this one's."""
+        return House(cluster, self.name, self.folder, self.certificates)
+
+    def mailbox(self):
+        """An address that no other test has."""
+        return f"{next(self._uids)}@example.com"
+
     def device_of(self, token):
         return int(token.split("_")[1])
 
@@ -75,11 +84,16 @@ def daemon_cluster():
         yield cluster
 
 
+def prepare(cluster, name):
+    """A new database with the schema, and the role that the daemon logs in as."""
+    Ctl(cluster.create_database(name), cluster, name).run("db", "init")
+    cluster.psql(f"CREATE ROLE {LOGIN} LOGIN; GRANT slotbell_daemon TO {LOGIN}")
+    return name
+
+
 @pytest.fixture(scope="session")
 def daemon_template(daemon_cluster):
-    Ctl(daemon_cluster.create_database(TEMPLATE), daemon_cluster, TEMPLATE).run("db", "init")
-    daemon_cluster.psql(f"CREATE ROLE {LOGIN} LOGIN; GRANT slotbell_daemon TO {LOGIN}")
-    return TEMPLATE
+    return prepare(daemon_cluster, TEMPLATE)
 
 
 @pytest.fixture(scope="session")
@@ -90,26 +104,43 @@ def certificates(tmp_path_factory):
 numbers = itertools.count(1)
 
 
-def build(cluster, template, certificates, folder):
-    name = f"daemon_{next(numbers)}"
-    cluster.create_database(name, template)
+@contextlib.contextmanager
+def opened(cluster, name, certificates, folder):
+    """A House, every daemon of which must end cleanly."""
     found = House(cluster, name, folder, certificates)
     try:
         yield found
+        found.close()
     finally:
-        try:
-            found.close()
-        finally:
-            for daemon in found.daemons:
-                if daemon.process and daemon.process.poll() is None:
-                    daemon.kill()
-            cluster.drop_database(name)
+        for daemon in found.daemons:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.kill()
+
+
+def build(cluster, template, certificates, folder):
+    name = f"daemon_{next(numbers)}"
+    cluster.create_database(name, template)
+    try:
+        with opened(cluster, name, certificates, folder) as found:
+            yield found
+    finally:
+        cluster.drop_database(name)
 
 
 @pytest.fixture
 def house(daemon_cluster, daemon_template, certificates, tmp_path):
     """A database of the test's own; every daemon that it started must end cleanly."""
     yield from build(daemon_cluster, daemon_template, certificates, tmp_path)
+
+
+@pytest.fixture
+def own_house(certificates, tmp_path):
+    """Makes a House of a new database in a cluster of the test's own. For a `with`."""
+
+    def make(cluster, name="slotbell"):
+        return opened(cluster, prepare(cluster, name), certificates, tmp_path)
+
+    return make
 
 
 @pytest.fixture(scope="module")

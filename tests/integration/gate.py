@@ -1,5 +1,9 @@
 """A gate behind a function of the database: what it saw is old by the time its caller hears of it."""
 
+import asyncio
+
+from ctl_support import wait_until
+
 KEY = 4711  # of the advisory lock that shuts it
 
 
@@ -40,6 +44,10 @@ class Gate:
         """How many items were asked for so far, those that wait included."""
         found = self.keeper.execute(f"SELECT last_value FROM slotbell.{self.function}_passed WHERE is_called").fetchone()
         return found[0] if found else 0
+
+    async def until(self, count):
+        """Waits until so many were asked for."""
+        await asyncio.to_thread(wait_until, lambda: self.passed >= count, f"{self.function} is asked {count} times")
 
     def close(self):
         self.keeper.close()

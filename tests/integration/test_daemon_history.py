@@ -124,13 +124,11 @@ def test_an_epoch_by_hand_loses_nothing_live_or_away(house):
 
 
 @pytest.fixture
-def pair(houses):
+def pair(own_house):
     """A primary with the schema, and a running standby of it."""
     with PgCluster(settings={"wal_level": "replica", "max_wal_senders": "4", "wal_keep_size": "64MB"}) as primary:
-        house = houses(primary, "failover", new=True)
-        with primary.standby() as standby:
-            yield house, houses(standby, house.name)
-            house.close()
+        with own_house(primary) as house, primary.standby() as standby:
+            yield house, house.at(standby)
 
 
 def cut_off(house, after):

@@ -69,7 +69,7 @@ def between_authentication_and_registration(house, remedy, folder, rounds):
             async with house.client(daemon, token) as client:
                 gate.shut()
                 await client.hello()
-                await asyncio.to_thread(wait_until, lambda n=n: gate.passed == n, "the authentication has its snapshot")
+                await gate.until(n)
                 house.publish(ADA)
                 gate.open()
                 assert (await client.receive("welcome"))["head"] == n - 1
@@ -193,7 +193,7 @@ def test_a_publisher_that_holds_its_mailbox_holds_up_no_session(house):
 
 
 def test_a_statement_that_locked_the_mailbox_would_wait_for_it(house):
-    database(house).cripple("authenticate", ("FOR NO KEY UPDATE;", "FOR NO KEY UPDATE; PERFORM FROM slotbell.mailbox FOR SHARE;"))
+    database(house).cripple("authenticate", ("IF stale IS NOT NULL", "PERFORM FROM slotbell.mailbox FOR SHARE; IF stale IS NOT NULL"))
     assert hello_while_a_publisher_holds_the_mailbox(house) == "sent away"
 
 
@@ -226,7 +226,7 @@ def flood(house, function, channel, remedy, folder):
             gate.shut()
             with mallory(house) as forger:
                 forger.execute(f"NOTIFY {channel}, '{real}'")
-                await asyncio.to_thread(wait_until, lambda: gate.passed == before + 1, "the first one is being looked at")
+                await gate.until(before + 1)
                 for nonsense in ("", "x", "0", "-1", f"{real}x", " 1", "9" * 25, "999999999", "y" * 7000):
                     forger.execute("SELECT pg_notify(%s, %s)", (channel, nonsense))
                 forger.execute(f"DO $$ BEGIN FOR n IN 1..{FLOOD} LOOP PERFORM pg_notify('{channel}', '{real}'); COMMIT; END LOOP; END $$")
