@@ -47,4 +47,5 @@ class Lines:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    config.pluginmanager.register(Lines(reporter), "slotbell-lines")
+    if reporter:  # a worker of pytest-xdist has none: its tests are told of by the one that it works for
+        config.pluginmanager.register(Lines(reporter), "slotbell-lines")
