@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 /* cmocka.h wants those above before it */
@@ -65,7 +66,7 @@ static void every_line_has_its_fields(void **state)
 	message.welcome.mailbox = "ada@example.com";
 	message.welcome.head = 44;
 	message.reset_reason = SB_RESET_EXPIRED;
-	strcpy(message.word, "draining");
+	snprintf(message.word, sizeof(message.word), "draining");
 	message.reconnect_after_ms = 8123;
 	assert_json(&(struct sb_news){.kind = SB_NEWS_CONNECTING},
 		    AT "\"what\":\"connecting\",\"url\":\"wss://bell:8443\"}\n");
