@@ -158,8 +158,9 @@ class Plugin:
             return  # its authentication is on the way
         welcome = await client.next()
         if welcome["type"] == "goodbye":
-            await client.closed()
-            self.story.ends[client.socket.close_code] += 1
+            self.story.ends[await client.closed()] += 1
+            if welcome["reason"] == "too-many":  # it was mute too often: its sessions look like two machines' quarrel
+                await asyncio.sleep(welcome["reconnect_after_ms"] / 1000)
             return
         last = seq_of(welcome["cursor"])
         assert self.confirmed <= last <= self.acked, f"{self}: starts at {last}, acked {self.acked}, confirmed {self.confirmed}"
