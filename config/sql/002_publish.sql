@@ -1,5 +1,8 @@
 -- publish(): what the booking backend calls, and the numbering at its commit.
 --
+-- What it calls is in PL/pgSQL: an SQL function that cannot be inlined is planned anew at each call, and one such, for an
+-- attendee, was half of publish().
+--
 -- Both without sequential scans: a backend's connection keeps their plans for
 -- as long as it lives, and the event table, which is near empty when all is
 -- delivered, may be large an hour later.
@@ -21,11 +24,11 @@ BEGIN
     PERFORM system_identifier FROM pg_control_system();
     PERFORM pg_walfile_name(pg_current_wal_lsn());
     CREATE FUNCTION slotbell.history(OUT system_id bigint, OUT timeline integer)
-        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-        AS $$
+        LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+        AS $$ BEGIN
             SELECT system_identifier, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer
-            FROM pg_control_system()
-        $$;
+            INTO history.system_id, history.timeline FROM pg_control_system();
+        END $$;
 EXCEPTION
     WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
         RAISE WARNING 'failovers cannot be detected here: pg_control_system() or pg_walfile_name() is not offered'
@@ -120,16 +123,18 @@ $$;
 
 -- A person as {"name": …, "email": …}: what is wrong with it, or NULL.
 CREATE FUNCTION slotbell.person_problem(person jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN jsonb_typeof(person) IS DISTINCT FROM 'object' THEN 'is not an object'
         WHEN jsonb_typeof(person -> 'email') IS DISTINCT FROM 'string' THEN 'has no email'
         WHEN char_length(person ->> 'email') NOT BETWEEN 1 AND 320 THEN 'has an email that is empty or over 320 characters'
         WHEN coalesce(jsonb_typeof(person -> 'name'), 'string') NOT IN ('string', 'null') THEN 'has a name that is no text'
         WHEN char_length(person ->> 'name') > 255 THEN 'has a name over 255 characters'
         WHEN person - 'name' - 'email' <> '{}' THEN 'has a field that is neither name nor email'
-    END
+    END;
+END
 $$;
 
 -- Checks attendees and gives them back with every name a text; a problem is refused with SB007.
