@@ -20,6 +20,7 @@ class Meeting:
     starts_at: datetime.datetime  # aware, in the zone it was booked in
     minutes: int
     attendees: list  # [{"name": …, "email": …}]
+    attached: bool = False  # it is in the table that rings by itself
     cancelled: bool = False
     changes: int = 0  # how often it rang
 

@@ -24,6 +24,17 @@ GRANT SELECT, INSERT, UPDATE ON appointments TO booking;
 GRANT slotbell_publisher TO booking;
 GRANT slotbell_daemon TO slotbelld;
 """
+# Another backend's, which is never changed for Slotbell: `school` writes to it and has no other right.
+SCHOOL = """
+CREATE ROLE studio LOGIN;
+CREATE ROLE school LOGIN;
+CREATE TABLE lessons (id text PRIMARY KEY, teacher text NOT NULL, topic text NOT NULL, begins timestamptz NOT NULL, zone text NOT NULL,
+                      minutes integer NOT NULL, student text NOT NULL, dropped boolean NOT NULL DEFAULT false);
+ALTER TABLE lessons OWNER TO studio;
+GRANT CREATE ON SCHEMA public TO studio;
+GRANT slotbell_publisher TO studio;
+GRANT SELECT, INSERT, UPDATE ON lessons TO school;
+"""
 
 
 class Stage:
@@ -60,7 +71,7 @@ class Stage:
         screen.step("schema")
         url = self.cluster.create_database("shop")
         call([self.programs / "slotbellctl", "--database", url, "db", "init"], self.logs / "slotbellctl.log")
-        self.cluster.psql(SHOP, "shop")
+        self.cluster.psql(SHOP + SCHOOL, "shop")
         screen.step("schema", "slotbellctl db init, beside the backend's own table of appointments")
 
         screen.step("certificate")

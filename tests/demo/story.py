@@ -36,6 +36,15 @@ SHOWN = """\
                                "email": "{email}"}}]');
     COMMIT;                                      -- and the bell rings"""
 
+ATTACH = """\
+    SELECT slotbell.attach('lessons',
+        mailbox => 'teacher', uid => 'id', subject => 'topic',
+        starts_at => 'begins', time_zone => 'zone',
+        duration_minutes => 'minutes',
+        attendees => 'jsonb_build_array(
+                          jsonb_build_object(''email'', student))',
+        cancelled_when => 'dropped');"""
+
 BERLIN, NEW_YORK = zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("America/New_York")
 GUESTS = {
     "Alan Turing": "alan@example.net",
@@ -108,8 +117,16 @@ class Story:
             "change": change})
 
     def write_down(self, meeting, change):
-        """The change in the backend's own table: what publish rides along with."""
-        if change == "created":
+        """The change in the backend's own table: what publish rides along with, or what rings by itself."""
+        if meeting.attached and change == "created":
+            self.school.execute(
+                "INSERT INTO lessons (id, teacher, topic, begins, zone, minutes, student) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (meeting.uid, meeting.host.address, meeting.subject, meeting.starts_at, meeting.starts_at.tzinfo.key, meeting.minutes,
+                 meeting.attendees[0]["email"]))
+        elif meeting.attached:
+            self.school.execute("UPDATE lessons SET begins = %s, dropped = %s WHERE id = %s",
+                                (meeting.starts_at, change == "cancelled", meeting.uid))
+        elif change == "created":
             self.backend.execute("INSERT INTO appointments (id, host, subject, starts_at) VALUES (%s, %s, %s, %s)",
                                  (meeting.uid, meeting.host.address, meeting.subject, meeting.starts_at))
         else:
@@ -119,9 +136,10 @@ class Story:
     def change(self, meeting, change="created"):
         """Book, reschedule or cancel, in one transaction. Returns when its COMMIT was asked for."""
         self.write_down(meeting, change)
-        self.publish(meeting, change)
+        if not meeting.attached:
+            self.publish(meeting, change)
         asked = time.time()
-        self.backend.commit()
+        (self.school if meeting.attached else self.backend).commit()
         self.ledger.commit(meeting, change)
         return asked
 
@@ -156,8 +174,10 @@ class Story:
 
     def tell(self):
         try:
-            with psycopg.connect(self.stage.cluster.url("shop", "booking")) as self.backend:
+            url = self.stage.cluster.url
+            with psycopg.connect(url("shop", "booking")) as self.backend, psycopg.connect(url("shop", "school")) as self.school:
                 self.live_bookings()
+                self.lessons()
                 self.crash()
         except psycopg.Error as error:
             raise Trouble(f"PostgreSQL refused the backend: {error}") from error
@@ -186,6 +206,27 @@ class Story:
         intro.starts_at = workday(1, 14)
         self.show(intro, "updated")
         self.show(demo, "cancelled")
+
+    def lessons(self):
+        """Another backend, which is not changed at all: its table is attached."""
+        ada, grace = self.stage.plugins
+        self.screen.heading("No call at all: another backend's table, attached once by its owner")
+        self.screen.say()
+        for line in ATTACH.splitlines():
+            self.screen.raw(line)
+        with psycopg.connect(self.stage.cluster.url("shop", "studio")) as studio:
+            studio.execute(ATTACH)
+        self.pause(2)
+        self.screen.say()
+        self.screen.say("From here on its own INSERT and UPDATE ring:")
+        piano = self.meeting(ada, "Piano lesson", workday(2, 15, 30), 45, "Katherine Johnson")
+        chess = self.meeting(grace, "Chess lesson", workday(3, 17, 0, NEW_YORK), 60, "Leslie Lamport")
+        piano.attached = chess.attached = True
+        self.show(piano)
+        self.show(chess)
+        piano.starts_at = workday(2, 16, 30)
+        self.show(piano, "updated")
+        self.show(chess, "cancelled")
 
     def roll_back(self, meeting):
         self.write_down(meeting, "created")
