@@ -209,19 +209,15 @@ bool sb_hub_database_is_up(const struct sb_hub *hub)
 	return hub->database_up;
 }
 
-void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect)
+enum sb_standing sb_hub_standing(const struct sb_hub *hub)
 {
-	enum sb_standing state = SB_STANDING_READY;
-
 	if (hub->draining)
-		state = SB_STANDING_DRAINING;
-	else if (!hub->database_up)
-		state = SB_STANDING_DEGRADED;
-	else if (hub->stats.sessions >= hub->config.max_sessions)
-		state = SB_STANDING_BUSY;
-	*ret_reconnect = (struct sb_reconnect){
-		.state = state,
-		.retry_after_ms = state == SB_STANDING_READY ? 0 : sb_hub_return_ms(hub)};
+		return SB_STANDING_DRAINING;
+	if (!hub->database_up)
+		return SB_STANDING_DEGRADED;
+	if (hub->stats.sessions >= hub->config.max_sessions)
+		return SB_STANDING_BUSY;
+	return SB_STANDING_READY;
 }
 
 void sb_hub_tell_presence(struct sb_hub *hub)

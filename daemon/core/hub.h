@@ -69,8 +69,8 @@ void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state
 void sb_hub_database(struct sb_hub *hub, bool up);
 bool sb_hub_database_is_up(const struct sb_hub *hub);
 
-/* May one come in, and when? From memory; knows of no device. */
-void sb_hub_standing(struct sb_hub *hub, struct sb_reconnect *ret_reconnect);
+/* May one come in? From memory; knows of no device. */
+enum sb_standing sb_hub_standing(const struct sb_hub *hub);
 
 /* The database has forgotten who is on here: it is told of every live session. */
 void sb_hub_tell_presence(struct sb_hub *hub);

@@ -142,14 +142,15 @@ static struct start choose_start(const struct sb_greeting *greeting,
 
 void sb_session_tell(struct sb_session *session, const struct sb_authenticated *answer)
 {
-	struct sb_reconnect reconnect;
+	struct sb_reconnect reconnect = {.state = sb_hub_standing(session->hub)};
 	struct sb_frame *words;
 	struct sb_text text;
 
-	sb_hub_standing(session->hub, &reconnect);
 	/* Who is known and asks will come: the answers add up to a rate. A stranger takes no slot.
 	 */
-	if (answer && reconnect.state == SB_STANDING_READY)
+	if (reconnect.state != SB_STANDING_READY)
+		reconnect.retry_after_ms = sb_hub_return_ms(session->hub);
+	else if (answer)
 		reconnect.retry_after_ms = sb_hub_return_ms(session->hub) - SB_RETURN_MIN_MS;
 	if (answer) {
 		struct start start = choose_start(session->greeting, answer);

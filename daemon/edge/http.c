@@ -87,7 +87,7 @@ static void begin(struct sb_connection *connection, const struct route *route)
 	struct lws *wsi = connection->wsi;
 	const char *detail = "";
 	struct sb_opening opening;
-	struct sb_reconnect standing;
+	struct sb_reconnect standing = {0};
 	char *token;
 
 	if (sb_request_opening(wsi, route->role, &opening, &detail) != 0) {
@@ -96,7 +96,9 @@ static void begin(struct sb_connection *connection, const struct route *route)
 	}
 	token = sb_request_token(wsi);
 	if (route->role == SB_ROLE_ASK) {
-		sb_hub_standing(connection->server->hub, &standing);
+		standing.state = sb_hub_standing(connection->server->hub);
+		if (standing.state != SB_STANDING_READY)
+			standing.retry_after_ms = sb_guard_return_ms(connection);
 		if (!token || standing.state != SB_STANDING_READY) {
 			answer_standing(connection, &standing);
 			sb_request_forget_token(token);
