@@ -90,11 +90,13 @@ static char *read_line(int fd)
 
 	while (len < ANSWER_MAX && poll(&file, 1, PATIENCE_MS) > 0) {
 		ssize_t count = recv(fd, part, sizeof(part), 0);
+		char *grown;
 
 		if (count <= 0)
 			break;
-		line = realloc(line, len + (size_t)count + 1);
-		sb_need(line);
+		grown = realloc(line, len + (size_t)count + 1);
+		sb_need(grown);
+		line = grown;
 		memcpy(line + len, part, (size_t)count);
 		len += (size_t)count;
 		line[len] = '\0';
