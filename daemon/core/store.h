@@ -116,7 +116,8 @@ struct sb_fetched {
 	size_t count;
 };
 
-/* `saved`: the ack is in the database. Else its cursor belongs to a history that is no more. */
+/* `saved`: the ack is in the database. Else its cursor is of a history that is no more, or its
+ * device is gone. */
 struct sb_ack_saved {
 	bool saved;
 	int64_t acked; /* what the row holds now */

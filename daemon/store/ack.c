@@ -102,14 +102,9 @@ static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item,
 
 	if (!outcome || row->bad)
 		return;
-	if (strcmp(outcome, "gone") == 0) {
-		/* No live device: the session's end comes by this recheck, for an ack has no word
-		 * for it. */
-		(void)sb_pg_queries_recheck(queries, of(item)->device_id);
-		return;
-	}
+	/* stale: of a history that is no more; gone: no live device. Core looks at both. */
 	saved.saved = strcmp(outcome, "saved") == 0;
-	if (!saved.saved && strcmp(outcome, "stale") != 0)
+	if (!saved.saved && strcmp(outcome, "stale") != 0 && strcmp(outcome, "gone") != 0)
 		return;
 	item->answered = true;
 	sb_hub_ack_saved(sb_pg_queries_hub(queries), of(item)->session_id, &saved);
