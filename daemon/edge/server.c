@@ -14,6 +14,9 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+/* What each session has for what it receives, for ever: room for a control frame (RFC 6455 section
+ * 5.5). A longer message comes in parts. */
+#define RX_BYTES 128
 /* A socket that took no more, and of which nobody tells us when it does, is tried again after this.
  */
 #define RETRY_MS 100
@@ -24,7 +27,7 @@ static const struct lws_protocols protocols[] = {
 	{.name = "/http", .callback = sb_http_callback, .rx_buffer_size = 512},
 	{.name = "slotbell.v1",
 	 .callback = sb_ws_callback,
-	 .rx_buffer_size = 512,
+	 .rx_buffer_size = RX_BYTES,
 	 .tx_packet_size = 16384},
 	{0},
 };
