@@ -238,6 +238,7 @@ static ssize_t take(struct sb_caller *caller, const unsigned char *bytes, size_t
 /* Bytes have come, after those that are kept: what is not whole is kept. */
 static int receive(struct sb_caller *caller, const unsigned char *bytes, size_t len)
 {
+	unsigned char *grown;
 	ssize_t taken;
 
 	if (!caller->part) {
@@ -251,9 +252,10 @@ static int receive(struct sb_caller *caller, const unsigned char *bytes, size_t 
 	}
 	if (caller->part_len + len > PART_MAX)
 		return -1;
-	caller->part = realloc(caller->part, caller->part_len + len);
-	if (!caller->part)
+	grown = realloc(caller->part, caller->part_len + len);
+	if (!grown)
 		return -1;
+	caller->part = grown;
 	memcpy(caller->part + caller->part_len, bytes, len);
 	caller->part_len += len;
 	taken = take(caller, caller->part, caller->part_len);

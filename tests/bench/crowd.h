@@ -10,9 +10,10 @@
 struct sb_crowd_plan {
 	size_t sessions;
 	size_t connecting; /* that are on their way in at once */
-	char **tokens;	   /* as many as sessions; NULL: hellos without a token */
-	double seconds;	   /* to stay; 0: until stdin ends or a signal comes */
-	bool resume;	   /* TLS sessions, after the first */
+	char **tokens;	   /* as many as sessions, or more; NULL: hellos without a token */
+	size_t token_count;
+	double seconds; /* to stay; 0: until stdin ends or a signal comes */
+	bool resume;	/* TLS sessions, after the first */
 };
 
 /* Sessions that come, say hello, are live and stay. The process' exit status. */

@@ -131,6 +131,7 @@ static int read_tokens(const char *path, struct sb_crowd_plan *plan)
 		}
 		plan->tokens[count++] = strdup(line);
 	}
+	plan->token_count = count;
 	free(line);
 	(void)fclose(file);
 	if (!plan->sessions)
@@ -185,6 +186,13 @@ static int set_up_tls(const char *ca, struct sb_line *line)
 	return 0;
 }
 
+static void forget_tokens(struct sb_crowd_plan *plan)
+{
+	for (size_t i = 0; plan->tokens && i < plan->token_count; i++)
+		free(plan->tokens[i]);
+	free(plan->tokens);
+}
+
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -195,11 +203,28 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* 0, or the exit status of who called it wrongly. */
+static int prepare(struct options *options, const char *command, struct sb_line *line)
+{
+	bool is_idle = !strcmp(command, "idle");
+
+	if (!is_idle && strcmp(command, "knock") != 0)
+		return usage("no such command: ", command);
+	if (is_idle && !options->tokens)
+		return usage("idle needs --tokens", "");
+	if (options->tokens && read_tokens(options->tokens, &options->plan) != 0)
+		return EXIT_USAGE;
+	if (!options->plan.sessions || !options->plan.connecting)
+		return usage("--sessions and --connecting must not be 0", "");
+	return find_address(options->url, line) ? EXIT_USAGE : set_up_tls(options->ca, line);
+}
+
 static int run(const char *command, struct sb_line *line, const struct sb_crowd_plan *plan)
 {
-	if (!strcmp(command, "idle"))
-		return sb_crowd_idle(line, plan);
-	return sb_crowd_knock(line, plan);
+	raise_descriptor_limit();
+	(void)signal(SIGPIPE, SIG_IGN);
+	line->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return !strcmp(command, "idle") ? sb_crowd_idle(line, plan) : sb_crowd_knock(line, plan);
 }
 
 int main(int argc, char **argv)
@@ -210,21 +235,12 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (optind + 1 != argc ||
-	    (strcmp(argv[optind], "idle") != 0 && strcmp(argv[optind], "knock") != 0))
+	if (optind + 1 != argc)
 		return usage("one command is needed: idle or knock", "");
-	if (!strcmp(argv[optind], "idle") && !options.tokens)
-		return usage("idle needs --tokens", "");
-	if (options.tokens && read_tokens(options.tokens, &options.plan) != 0)
-		return EXIT_USAGE;
-	if (!options.plan.sessions || !options.plan.connecting)
-		return usage("--sessions and --connecting must not be 0", "");
-	if (find_address(options.url, &line) != 0 || set_up_tls(options.ca, &line) != 0)
-		return EXIT_USAGE;
-	raise_descriptor_limit();
-	(void)signal(SIGPIPE, SIG_IGN);
-	line.epoll = epoll_create1(EPOLL_CLOEXEC);
-	status = run(argv[optind], &line, &options.plan);
+	status = prepare(&options, argv[optind], &line);
+	if (status == 0)
+		status = run(argv[optind], &line, &options.plan);
 	SSL_CTX_free(line.tls);
+	forget_tokens(&options.plan);
 	return status;
 }
