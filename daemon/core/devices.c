@@ -1,16 +1,11 @@
-/* The hash of devices: its entries are sessions themselves. */
+/* The table of devices: its entries are sessions themselves. */
 #include "daemon/core/devices.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/session_private.h"
-#include <errno.h>
-#include <string.h>
 
 struct sb_session *sb_devices_find(struct sb_hub *hub, int64_t device_id)
 {
-	struct sb_session *first;
-
-	HASH_FIND(hh_device, hub->devices, &device_id, sizeof(device_id), first);
-	return first;
+	return sb_table_find(&hub->devices, (uint64_t)device_id);
 }
 
 int sb_devices_add(struct sb_hub *hub, struct sb_session *session)
@@ -23,22 +18,19 @@ int sb_devices_add(struct sb_hub *hub, struct sb_session *session)
 		return 0;
 	}
 	session->device_next = NULL;
-	HASH_ADD(hh_device, hub->devices, device_id, sizeof(session->device_id), session);
-	return session->hh_device.tbl ? 0 : -ENOMEM;
+	return sb_table_add(&hub->devices, session);
 }
 
 void sb_devices_remove(struct sb_hub *hub, struct sb_session *session)
 {
 	struct sb_session *first = sb_devices_find(hub, session->device_id);
 
+	if (first == session && session->device_next) {
+		sb_table_replace(&hub->devices, session, session->device_next);
+		return;
+	}
 	if (first == session) {
-		struct sb_session *heir = session->device_next;
-
-		/* The heir first: two entries of one key are only a moment's matter, an emptied
-		 * table would have to be made anew. */
-		if (heir)
-			HASH_ADD(hh_device, hub->devices, device_id, sizeof(heir->device_id), heir);
-		HASH_DELETE(hh_device, hub->devices, session);
+		sb_table_remove(&hub->devices, session);
 		return;
 	}
 	for (; first; first = first->device_next) {

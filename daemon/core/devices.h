@@ -1,6 +1,6 @@
 /*
  * Which sessions a device has here: one live one, and short ones of mode once
- * beside it. A hash from device to its first session, the others chained.
+ * beside it. A table from device to its first session, the others chained.
  */
 #ifndef SB_CORE_DEVICES_H
 #define SB_CORE_DEVICES_H

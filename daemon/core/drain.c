@@ -40,8 +40,7 @@ void sb_hub_drain_step(struct sb_hub *hub)
 	struct sb_session *session;
 
 	/* From the oldest on. Those told before stand in front until their connection is gone. */
-	for (session = hub->sessions; session && hub->drain.told < until;
-	     session = session->hh.next) {
+	for (session = hub->sessions; session && hub->drain.told < until; session = session->next) {
 		if (session->state >= SB_SESSION_LEAVING)
 			continue;
 		sb_session_close(session, SB_REASON_DRAINING);

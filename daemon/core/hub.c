@@ -11,6 +11,7 @@
 #include "daemon/core/session_private.h"
 #include <stddef.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 /* Heartbeats that are due within this part of their interval go together, so many at most. */
 #define BEATS_AHEAD   25
@@ -29,6 +30,9 @@ struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *s
 		return NULL;
 	hub->store = store;
 	hub->clock = clock;
+	sb_table_init(&hub->by_id, offsetof(struct sb_session, id));
+	sb_table_init(&hub->devices, offsetof(struct sb_session, device_id));
+	sb_table_init(&hub->mailboxes, offsetof(struct sb_mailbox, id));
 	hub->runs.wait_ms = SB_RUN_MS;
 	hub->lates.wait_ms = SB_SENT_LATE_MS;
 	for (uint32_t seconds = 0; seconds <= SB_POLL_WAIT_MAX_SECONDS; seconds++)
@@ -48,12 +52,15 @@ void sb_hub_configure(struct sb_hub *hub, const struct sb_hub_config *config)
 
 void sb_hub_free(struct sb_hub *hub)
 {
-	struct sb_mailbox *mailbox, *next;
+	struct sb_mailbox *mailbox;
 
 	if (!hub)
 		return;
-	HASH_ITER(hh, hub->mailboxes, mailbox, next)
+	while ((mailbox = sb_table_next(&hub->mailboxes, NULL)))
 		sb_mailbox_free(mailbox);
+	sb_table_fini(&hub->mailboxes);
+	sb_table_fini(&hub->devices);
+	sb_table_fini(&hub->by_id);
 	sb_rivals_fini(&hub->rivals);
 	free(hub);
 }
@@ -72,18 +79,12 @@ uint32_t sb_hub_return_ms(struct sb_hub *hub)
 
 static struct sb_session *find_session(struct sb_hub *hub, uint64_t id)
 {
-	struct sb_session *session;
-
-	HASH_FIND(hh, hub->sessions, &id, sizeof(id), session);
-	return session;
+	return sb_table_find(&hub->by_id, id);
 }
 
 static struct sb_mailbox *find_mailbox(struct sb_hub *hub, int64_t id)
 {
-	struct sb_mailbox *mailbox;
-
-	HASH_FIND(hh, hub->mailboxes, &id, sizeof(id), mailbox);
-	return mailbox;
+	return sb_table_find(&hub->mailboxes, (uint64_t)id);
 }
 
 /* ---- news, hints and answers of the store ---- */
@@ -224,7 +225,7 @@ void sb_hub_tell_presence(struct sb_hub *hub)
 {
 	struct sb_session *session;
 
-	for (session = hub->sessions; session; session = session->hh.next) {
+	for (session = hub->sessions; session; session = session->next) {
 		if (session->is_on)
 			sb_session_tell_presence(session, true);
 	}
@@ -244,13 +245,13 @@ static int compare_ids(const void *a, const void *b)
 
 size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max)
 {
-	size_t held = HASH_CNT(hh_device, hub->devices), count = 0;
+	size_t held = hub->devices.count, count = 0;
 	int64_t *all = held ? malloc(held * sizeof(*all)) : NULL;
-	struct sb_session *session;
+	struct sb_session *session = NULL;
 
 	if (!all)
 		return 0;
-	for (session = hub->devices; session; session = session->hh_device.next) {
+	while ((session = sb_table_next(&hub->devices, session))) {
 		if (session->device_id > after)
 			all[count++] = session->device_id;
 	}
@@ -281,7 +282,7 @@ static void expire(struct sb_hub *hub)
 	if (!hub->next_expiry_s || now_s < hub->next_expiry_s)
 		return;
 	hub->next_expiry_s = 0;
-	HASH_ITER(hh, hub->sessions, session, next) {
+	DL_FOREACH_SAFE(hub->sessions, session, next) {
 		if (session->mailbox && session->expires_at_s && session->expires_at_s <= now_s)
 			sb_session_close(session, SB_REASON_EXPIRED);
 		else if (session->mailbox)
@@ -319,7 +320,7 @@ void sb_hub_tick(struct sb_hub *hub)
 {
 	uint64_t now = sb_hub_now(hub);
 	struct sb_session *session;
-	struct sb_deadline *run;
+	struct sb_deadline *due;
 
 	while ((session = take_session(&hub->greetings, now)))
 		sb_session_refuse(session, SB_REASON_NO_HELLO, "no hello in time");
@@ -336,8 +337,8 @@ void sb_hub_tick(struct sb_hub *hub)
 	beat(hub, now);
 	while ((session = take_session(&hub->closings, now)))
 		session->link->ops->cut(session->link);
-	while ((run = sb_deadlines_take(&hub->runs, now)))
-		sb_mailbox_drop_run(owner_of(run, struct sb_mailbox, run_deadline));
+	while ((due = sb_deadlines_take(&hub->runs, now)))
+		sb_mailbox_drop_run(owner_of(due, struct sb_run, deadline)->mailbox);
 	sb_sent_tick(hub, now);
 	if (hub->draining)
 		sb_hub_drain_step(hub);
@@ -362,13 +363,14 @@ static uint64_t expiry_due_ms(const struct sb_hub *hub)
 
 uint64_t sb_hub_due_ms(const struct sb_hub *hub)
 {
-	const struct sb_deadlines *const queues[] = {
-		&hub->greetings, &hub->waits, &hub->beats, &hub->closings, &hub->runs, &hub->lates,
-	};
 	uint64_t first = expiry_due_ms(hub);
 
-	for (size_t i = 0; i < sizeof(queues) / sizeof(*queues); i++)
-		first = earlier(first, sb_deadlines_due_ms(queues[i]));
+	first = earlier(first, sb_deadlines_due_ms(&hub->greetings));
+	first = earlier(first, sb_deadlines_due_ms(&hub->waits));
+	first = earlier(first, sb_deadlines_due_ms(&hub->beats));
+	first = earlier(first, sb_deadlines_due_ms(&hub->closings));
+	first = earlier(first, sb_deadlines_due_ms(&hub->runs));
+	first = earlier(first, sb_deadlines_due_ms(&hub->lates));
 	for (size_t i = 0; i <= SB_POLL_WAIT_MAX_SECONDS; i++)
 		first = earlier(first, sb_deadlines_due_ms(&hub->polls[i]));
 	if (hub->draining)
@@ -386,5 +388,5 @@ bool sb_hub_has_unsaved(const struct sb_hub *hub)
 void sb_hub_get_stats(const struct sb_hub *hub, struct sb_hub_stats *ret_stats)
 {
 	*ret_stats = hub->stats;
-	ret_stats->mailboxes = HASH_COUNT(hub->mailboxes);
+	ret_stats->mailboxes = hub->mailboxes.count;
 }

@@ -6,6 +6,7 @@
 #include "daemon/core/deadline.h"
 #include "daemon/core/hub.h"
 #include "daemon/core/rivals.h"
+#include "daemon/core/table.h"
 
 struct sb_mailbox;
 
@@ -13,9 +14,10 @@ struct sb_hub {
 	struct sb_hub_config config;
 	struct sb_store *store;
 	struct sb_clock *clock;
-	struct sb_session *sessions;				 /* hash by id */
-	struct sb_session *devices;				 /* hash by device, see devices.h */
-	struct sb_mailbox *mailboxes;				 /* hash by id */
+	struct sb_session *sessions; /* in the order they came, which is that of their ids */
+	struct sb_table by_id;	     /* the same */
+	struct sb_table devices;     /* the first session of each, see devices.h */
+	struct sb_table mailboxes;
 	struct sb_deadlines greetings;				 /* hello_ms */
 	struct sb_deadlines waits;				 /* authenticate_ms */
 	struct sb_deadlines beats;				 /* heartbeat_ms */

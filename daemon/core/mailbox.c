@@ -12,7 +12,7 @@ struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
 {
 	struct sb_mailbox *mailbox;
 
-	HASH_FIND(hh, hub->mailboxes, &id, sizeof(id), mailbox);
+	mailbox = sb_table_find(&hub->mailboxes, (uint64_t)id);
 	if (mailbox)
 		return mailbox;
 	mailbox = calloc(1, sizeof(*mailbox));
@@ -21,8 +21,7 @@ struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
 	mailbox->hub = hub;
 	mailbox->id = id;
 	mailbox->numbering = *numbering;
-	HASH_ADD(hh, hub->mailboxes, id, sizeof(id), mailbox);
-	if (!mailbox->hh.tbl) {
+	if (sb_table_add(&hub->mailboxes, mailbox) != 0) {
 		free(mailbox);
 		return NULL;
 	}
@@ -31,19 +30,21 @@ struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
 
 static void free_run(struct sb_mailbox *mailbox)
 {
-	for (size_t i = 0; i < mailbox->run_count; i++)
-		sb_frame_unref(mailbox->run[i].frame);
-	free(mailbox->run);
+	struct sb_run *run = mailbox->run;
+
+	if (!run)
+		return;
 	mailbox->run = NULL;
-	mailbox->run_count = 0;
-	mailbox->takers = 0;
-	sb_deadline_stop(&mailbox->run_deadline);
+	for (size_t i = 0; i < run->count; i++)
+		sb_frame_unref(run->events[i].frame);
+	sb_deadline_stop(&run->deadline);
+	free(run);
 }
 
 void sb_mailbox_free(struct sb_mailbox *mailbox)
 {
 	free_run(mailbox);
-	HASH_DELETE(hh, mailbox->hub->mailboxes, mailbox);
+	sb_table_remove(&mailbox->hub->mailboxes, mailbox);
 	free(mailbox);
 }
 
@@ -116,15 +117,16 @@ void sb_mailbox_feed(struct sb_mailbox *mailbox)
  * is fetched again. */
 static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
 {
+	struct sb_run *run = NULL;
 	struct sb_text text;
 
 	free_run(mailbox);
-	mailbox->run_after = answer->after;
-	if (!answer->count)
+	if (answer->count)
+		run = calloc(1, sizeof(*run) + answer->count * sizeof(run->events[0]));
+	if (!run)
 		return;
-	mailbox->run = calloc(answer->count, sizeof(*mailbox->run));
-	if (!mailbox->run)
-		return;
+	run->mailbox = mailbox;
+	run->after = answer->after;
 	sb_text_init(&text);
 	for (size_t i = 0; i < answer->count; i++) {
 		struct sb_frame *frame;
@@ -138,16 +140,19 @@ static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer
 		frame->cursor = (struct sb_cursor){.epoch = mailbox->numbering.epoch,
 						   .seq = answer->events[i].seq};
 		frame->published_at_us = answer->events[i].published_at_us;
-		mailbox->run[i] =
+		run->events[i] =
 			(struct sb_run_event){.seq = answer->events[i].seq, .frame = frame};
-		mailbox->run_count++;
+		run->count++;
 	}
 	sb_text_fini(&text);
+	mailbox->run = run;
 }
 
-static int64_t run_last(const struct sb_mailbox *mailbox)
+/* Whether the session takes from the run: it stands somewhere in it, and not at its end. */
+static bool takes_from(const struct sb_run *run, const struct sb_session *session)
 {
-	return mailbox->run_count ? mailbox->run[mailbox->run_count - 1].seq : mailbox->run_after;
+	return run && run->count && session->sent >= run->after &&
+	       session->sent < run->events[run->count - 1].seq;
 }
 
 void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
@@ -175,19 +180,18 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 		if (!answer->count && session->sent >= answer->after &&
 		    session->sent < answer->numbering.head)
 			sb_session_skip(session, answer->numbering.head);
-		if (sb_session_takes_events(session) && session->sent >= mailbox->run_after &&
-		    session->sent < run_last(mailbox)) {
+		if (sb_session_takes_events(session) && takes_from(mailbox->run, session)) {
 			session->on_run = true;
-			mailbox->takers++;
+			mailbox->run->takers++;
 		}
 		sb_session_wake(session);
 	}
-	if (mailbox->takers)
-		sb_deadline_start(&mailbox->run_deadline, &mailbox->hub->runs,
+	if (mailbox->run && mailbox->run->takers)
+		sb_deadline_start(&mailbox->run->deadline, &mailbox->hub->runs,
 				  sb_hub_now(mailbox->hub));
 	else
 		free_run(mailbox);
-	if (answer->count && !mailbox->takers)
+	if (answer->count && !mailbox->run)
 		return; /* no memory to hold even one: not again at once, the next look or reconcile
 			   asks */
 	sb_mailbox_feed(mailbox);
@@ -204,19 +208,20 @@ void sb_mailbox_fetch_failed(struct sb_mailbox *mailbox)
 
 const struct sb_run_event *sb_mailbox_next(const struct sb_mailbox *mailbox, int64_t seq)
 {
-	size_t low = 0, high = mailbox->run_count;
+	const struct sb_run *run = mailbox->run;
+	size_t low = 0, high = run ? run->count : 0;
 
-	if (seq < mailbox->run_after)
+	if (!run || seq < run->after)
 		return NULL;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (mailbox->run[middle].seq <= seq)
+		if (run->events[middle].seq <= seq)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < mailbox->run_count ? &mailbox->run[low] : NULL;
+	return low < run->count ? &run->events[low] : NULL;
 }
 
 void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session)
@@ -224,7 +229,7 @@ void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session)
 	if (!session->on_run)
 		return;
 	session->on_run = false;
-	if (--mailbox->takers == 0)
+	if (--mailbox->run->takers == 0)
 		free_run(mailbox);
 }
 

@@ -18,7 +18,6 @@
 #include "daemon/core/frame.h"
 #include "daemon/core/store.h"
 #include <stdbool.h>
-#include <uthash.h>
 
 #define SB_RUN_MS 2000
 
@@ -30,22 +29,24 @@ struct sb_run_event {
 	struct sb_frame *frame; /* one reference */
 };
 
+/* What one fetch brought: the events after `after`, in order, none left out. */
+struct sb_run {
+	struct sb_deadline deadline;
+	struct sb_mailbox *mailbox;
+	int64_t after;
+	size_t count;
+	uint32_t takers; /* sessions that still want something of it */
+	struct sb_run_event events[];
+};
+
 struct sb_mailbox {
 	struct sb_hub *hub;
 	int64_t id;
 	struct sb_numbering numbering; /* as the newest fetch told it */
 	struct sb_session *sessions;   /* registered ones; linked by their mailbox_prev/next */
 	bool fetching;		       /* one is in flight */
-	bool stale; /* something may have been committed since the last fetch was asked */
-
-	/* The run: the events after run_after, in order, none left out. */
-	struct sb_run_event *run;
-	size_t run_count;
-	int64_t run_after;
-	uint32_t takers; /* sessions that still want something of it */
-	struct sb_deadline run_deadline;
-
-	UT_hash_handle hh; /* in hub->mailboxes, by id */
+	bool stale;	    /* something may have been committed since the last fetch was asked */
+	struct sb_run *run; /* NULL: nothing is on its way */
 };
 
 /* Finds or makes it; NULL when out of memory. `numbering` serves a new one until its first fetch.

@@ -48,20 +48,16 @@ static void tell(const struct sb_session *session, struct sb_session_info *ret_i
 
 static struct sb_session *find(struct sb_hub *hub, uint64_t id)
 {
-	struct sb_session *session;
-
-	HASH_FIND(hh, hub->sessions, &id, sizeof(id), session);
-	return session;
+	return sb_table_find(&hub->by_id, id);
 }
 
-/* The hash keeps the order in which sessions came, which is that of their ids. */
 static struct sb_session *next_after(struct sb_hub *hub, uint64_t id)
 {
 	struct sb_session *session = find(hub, id);
 
 	if (session)
-		return session->hh.next;
-	for (session = hub->sessions; session && session->id <= id; session = session->hh.next)
+		return session->next;
+	for (session = hub->sessions; session && session->id <= id; session = session->next)
 		;
 	return session;
 }
@@ -71,7 +67,7 @@ size_t sb_hub_list(struct sb_hub *hub, uint64_t after, struct sb_session_info *i
 	struct sb_session *session = after ? next_after(hub, after) : hub->sessions;
 	size_t count = 0;
 
-	for (; session && count < max; session = session->hh.next)
+	for (; session && count < max; session = session->next)
 		tell(session, &infos[count++]);
 	return count;
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link)
 {
@@ -33,12 +34,12 @@ struct sb_session *sb_session_new(struct sb_hub *hub, struct sb_link *link)
 	session->reason = SB_REASON_LOST;
 	session->limit = (uint16_t)hub->config.window;
 	session->id = ++hub->next_session_id;
-	HASH_ADD(hh, hub->sessions, id, sizeof(session->id), session);
-	if (!session->hh.tbl) {
+	if (sb_table_add(&hub->by_id, session) != 0) {
 		free(session->greeting);
 		free(session);
 		return NULL;
 	}
+	DL_APPEND(hub->sessions, session);
 	hub->stats.sessions++;
 	hub->stats.states[SB_SESSION_GREETING]++;
 	hub->stats.unauthenticated++;
@@ -89,7 +90,8 @@ void sb_session_gone(struct sb_session *session)
 	sb_deadline_stop(&session->deadline);
 	sb_frame_unref(session->first);
 	free(session->failures);
-	HASH_DELETE(hh, hub->sessions, session);
+	DL_DELETE(hub->sessions, session);
+	sb_table_remove(&hub->by_id, session);
 	free(session);
 }
 

@@ -6,7 +6,6 @@
 #include "daemon/core/session.h"
 #include "daemon/core/store.h"
 #include "protocol/message.h"
-#include <uthash.h>
 
 /* What is known before the database has answered; freed then. */
 struct sb_greeting {
@@ -28,8 +27,7 @@ struct sb_session {
 	struct sb_failure *failures;	/* to be saved with the next ack */
 	struct sb_sent_log *sent_log;	/* see sent.h; NULL: nothing is unacked */
 	struct sb_deadline deadline;	/* hello, authentication, heartbeat or close */
-	UT_hash_handle hh;		/* in hub->sessions, by id */
-	UT_hash_handle hh_device;	/* in hub->devices, by device_id: the first of a device */
+	struct sb_session *prev, *next; /* in hub->sessions */
 
 	uint64_t id;
 	int64_t device_id;  /* 0 before welcome */
