@@ -8,6 +8,7 @@ import types
 
 import psycopg
 import pytest
+from fixtures_sql import fresh
 
 pytest_plugins = ["fixtures_sql"]
 
@@ -124,13 +125,76 @@ class Shop:
         self.owner.execute(body)
 
 
+# What a test leaves of its own, and what there is of Slotbell's.
+CLEAR = """
+DO $$
+DECLARE
+    what text;
+BEGIN
+    FOR what IN SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
+                WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public', 'slotbell') LOOP
+        EXECUTE what;
+    END LOOP;
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('slotbell.%I', tablename), ', ') || ' RESTART IDENTITY' FROM pg_tables
+             WHERE schemaname = 'slotbell' AND tablename NOT IN ('migration', 'time_zone'));
+END $$;
+"""
+PRINT = """
+SELECT md5(coalesce((SELECT string_agg(pg_get_functiondef(p.oid), '' ORDER BY p.oid) FROM pg_proc p WHERE p.pronamespace = n.oid), '')
+    || coalesce((SELECT string_agg(pg_get_viewdef(c.oid), '' ORDER BY c.oid) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'v'), ''))
+FROM pg_namespace n WHERE n.nspname = 'slotbell'
+"""
+
+
+class Kept:
+    """A database that is cleared after each test, which is quicker than a new one; a new one where a test has changed the schema."""
+
+    def __init__(self, cluster):
+        self.cluster, self.database, self.print = cluster, None, None
+
+    def take(self):
+        if self.database is None:
+            self.source = fresh(self.cluster)
+            self.database = next(self.source)
+            self.print = self.database.query(PRINT)
+        return self.database
+
+    def give_back(self):
+        self.database.close()
+        self.database.opened.clear()
+        if self.database.query(PRINT) == self.print:
+            with self.database.connect() as connection:
+                connection.execute("SET client_min_messages = error")
+                connection.execute(CLEAR)
+        else:
+            self.end()
+
+    def end(self):
+        if self.database is not None:
+            self.database = None
+            self.source.close()
+
+
+@pytest.fixture(scope="session")
+def kept(sql_cluster):
+    found = Kept(sql_cluster)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
 @pytest.fixture
-def shop(db):
+def shop(kept):
     """The backend's table, not attached yet; ada and bob each have a plug-in."""
-    found = Shop(db)
-    db.enrol(ADA)
-    db.enrol(BOB)
-    return found
+    database = kept.take()
+    try:
+        found = Shop(database)
+        database.enrol(ADA)
+        database.enrol(BOB)
+        yield found
+    finally:
+        kept.give_back()
 
 
 @pytest.fixture(scope="module")
