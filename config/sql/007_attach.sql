@@ -329,7 +329,7 @@ BEGIN
 SELECT booking FROM (
     SELECT %s AS booking
     FROM %s
-    WHERE %s >= now() - interval '31 days' AND lower(%s) = ANY ($1)
+    WHERE %s >= now() - interval '31 days' AND lower(%s COLLATE "default") = ANY ($1)
 ) AS slotbell_rows WHERE booking IS NOT NULL
 $body$, sql ->> 'booking', target.rows, sql ->> 'starts_at', sql ->> 'mailbox'));
 

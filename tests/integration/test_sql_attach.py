@@ -315,6 +315,16 @@ def test_one_bad_row_of_a_statement_does_not_touch_the_others(attached, column, 
     assert [row[2] for row in attached.refusals()] == ([code] if code else [])
 
 
+@pytest.mark.parametrize("uid, listed, code", [
+    ("u" * 255, None, None), ("u" * 256, None, "SB002"), ("", "", "SB002"), (None, None, "SB002"), ("a\nb", None, "SB002"),
+])  # fmt: skip
+def test_a_uid_that_cannot_be_one_is_not_kept_either(shop, uid, listed, code):
+    shop.attach(uid="notes || ''")
+    shop.book(notes=uid)
+    assert shop.rang() == ([] if code else [("created", uid)])
+    assert shop.refusals() == ([("INSERT", listed, code)] if code else [])
+
+
 def test_neither_record_nor_warning_holds_personal_data(shop):
     shop.attach(duration_minutes="(notes)::integer")
     shop.book(1, notes="Grace Hopper, +1 555 0100")

@@ -134,6 +134,15 @@ def test_a_mailbox_may_be_named_alone_in_any_case_or_be_unknown(settled):
     assert resync(settled, connection=settled.owner, *["x@y", None]) == 0  # fmt: skip
 
 
+def test_a_column_with_rules_of_its_own_for_upper_and_lower_case_is_compared_as_addresses_are(shop):
+    shop.db.connect().execute("CREATE COLLATION IF NOT EXISTS public.turkish (provider = icu, locale = 'tr-TR')")
+    shop.owner.execute("ALTER TABLE shop.appointments ALTER host_email TYPE text COLLATE public.turkish")
+    shop.attach()
+    shop.book(1, host_email="INFO@example.com")
+    shop.db.enrol("info@example.com")
+    assert resync(shop, "info@example.com") == 1
+
+
 # ---- who is listed, and why ----
 
 
