@@ -48,11 +48,11 @@ class History:
 
 
 def write_down(history, connection, starts):
-    """What the database holds at the end. starts: {device: where it was enrolled}, for those who were not there from the start."""
+    """What the database holds at the end. starts: {device: where it was enrolled}, of all that are somebody's."""
     for row in connection.execute("SELECT address, head, base, epoch, previous_epoch FROM slotbell.mailbox"):
         history.add("mailbox", **dict(zip(("address", "head", "base", "epoch", "previous_epoch"), row)))
-    for device, mailbox, acked in connection.execute("SELECT id, mailbox, acked FROM slotbell.devices"):
-        history.add("device", device=device, mailbox=mailbox, start=starts.get(device, 0), acked=acked)
+    for device, mailbox, acked in connection.execute("SELECT id, mailbox, acked FROM slotbell.devices WHERE id = ANY (%s)", [list(starts)]):
+        history.add("device", device=device, mailbox=mailbox, start=starts[device], acked=acked)
     for mark, mailbox, rings in connection.execute("SELECT mark, mailbox, rings FROM chaos.booked"):
         history.add("booked", mark=mark, mailbox=mailbox, rings=rings)
     for row in connection.execute("SELECT device_id, seq, reason FROM slotbell.receipt WHERE reason IS NOT NULL"):

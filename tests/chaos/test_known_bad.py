@@ -32,16 +32,16 @@ END $$;
 """
 
 
-def short(folder, program="slotbelld", before=None):
+def short(folder, program="slotbelld", before=None, settle=6):
     """What the judge found in a few seconds: {check: problems}, only those with any."""
     with open(folder / "screen", "w", encoding="utf-8") as screen:
-        _, judge = run(folder, seed=1, seconds=5, settle=6, programs={"slotbelld": built(program)}, networked=False,
+        _, judge = run(folder, seed=1, seconds=5, settle=settle, programs={"slotbelld": built(program)}, networked=False,
                        screen=Screen(screen), before=before, mailboxes=8, devices=12, writers=4)  # fmt: skip
     return {check: problems for check, problems in judge.problems.items() if problems}
 
 
 def test_a_good_daemon_passes(tmp_path):
-    assert short(tmp_path) == {}
+    assert short(tmp_path, settle=45) == {}
 
 
 def test_a_daemon_that_trusts_notifications_alone_is_caught(tmp_path):

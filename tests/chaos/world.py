@@ -10,6 +10,7 @@ import pathlib
 import random
 import subprocess
 
+import crowd
 import psycopg
 from clients import Plugin
 from history import write_down
@@ -97,20 +98,25 @@ class World:
             raise RuntimeError(f"slotbellctl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def enrol(self, mailbox):
-        """A device more; its plug-in runs from the next turn on."""
-        token = self._ctl("device", "enrol", mailbox, "--label", "chaos")
-        device = int(token.split("_")[1])
-        plugin = Plugin(self.history, self.random("device", device), device, mailbox, token, self.daemons, self._contexts)
-        self.plugins.append(plugin)
-        return plugin
+    def enrol(self, mailboxes):
+        """A device more for each; everything that commits from now on is theirs. Returns their plug-ins, which do not run yet."""
+        with psycopg.connect(self.sure_url, connect_timeout=5) as connection:
+            tokens = crowd.enrol(connection, mailboxes)
+            starts = dict(connection.execute("SELECT id, acked FROM slotbell.devices").fetchall())
+        # Committed. What is in doubt when this fails nobody knows the token of: it is nobody's device.
+        found = []
+        for mailbox, token in zip(mailboxes, tokens):
+            device = int(token.split("_")[1])
+            self.starts[device] = starts[device]
+            found.append(Plugin(self.history, self.random("device", device), device, mailbox, token, self.daemons, self._contexts))
+        self.plugins += found
+        return found
 
     def _enrol_all(self):
         self._contexts = [daemon.tls() for daemon in self.daemons]
         devices, writers = self.counts
-        for n in range(devices):
-            self.enrol(self.mailboxes[n % len(self.mailboxes)])
         self.starts = {}
+        self.enrol([self.mailboxes[n % len(self.mailboxes)] for n in range(devices)])
         url = self.url("writer_login", "us")
         self.writers = [Writer(self.history, self.random("writer", n), n, url, self.sure_url, self.mailboxes)
                         for n in range(1, writers + 1)]  # fmt: skip
@@ -124,10 +130,8 @@ class World:
             writer.start()
 
     async def join(self, mailbox):
-        """A device more, in the middle of it all: everything that commits from now on is its."""
-        plugin = await asyncio.to_thread(self.enrol, mailbox)
-        with self.sure() as connection:
-            self.starts[plugin.device] = connection.execute("SELECT acked FROM slotbell.devices WHERE id = %s", [plugin.device]).fetchone()[0]
+        """A device more, in the middle of it all."""
+        (plugin,) = await asyncio.to_thread(self.enrol, [mailbox])
         self.tasks.append(asyncio.create_task(plugin.run()))
 
     async def stop_writers(self):

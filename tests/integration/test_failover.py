@@ -117,7 +117,7 @@ class Pair:
 
     def judge(self, may_lose):
         with psycopg.connect(self.standby.url(DATABASE), autocommit=True) as connection:
-            history.write_down(self.history, connection, {})
+            history.write_down(self.history, connection, {plugin.device: 0 for plugin in self.plugins})
         self.history.close()
         judge = Judge(may_lose).feed(history.read(self.history.path))
         problems = judge.verdict({"deliveries": 300})
