@@ -338,7 +338,7 @@ void sb_hub_tick(struct sb_hub *hub)
 	while ((session = take_session(&hub->closings, now)))
 		session->link->ops->cut(session->link);
 	while ((due = sb_deadlines_take(&hub->runs, now)))
-		sb_mailbox_drop_run(owner_of(due, struct sb_run, deadline)->mailbox);
+		sb_mailbox_run_over(owner_of(due, struct sb_run, deadline)->mailbox);
 	sb_sent_tick(hub, now);
 	if (hub->draining)
 		sb_hub_drain_step(hub);

@@ -155,6 +155,19 @@ static bool takes_from(const struct sb_run *run, const struct sb_session *sessio
 	       session->sent < run->events[run->count - 1].seq;
 }
 
+static void drop_run(struct sb_mailbox *mailbox)
+{
+	struct sb_session *session;
+
+	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
+		/* It did not take what it was woken for: it asks again when its socket can be
+		 * written. */
+		session->asleep |= session->on_run;
+		session->on_run = false;
+	}
+	free_run(mailbox);
+}
+
 void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
 {
 	struct sb_session *session;
@@ -164,7 +177,7 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 		sb_mailbox_free(mailbox);
 		return;
 	}
-	sb_mailbox_drop_run(mailbox);
+	drop_run(mailbox);
 	/* Fetches of a mailbox are one at a time, so this is the newest; heads may go back after a
 	 * failover. */
 	mailbox->numbering = answer->numbering;
@@ -200,9 +213,17 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 void sb_mailbox_fetch_failed(struct sb_mailbox *mailbox)
 {
 	mailbox->fetching = false;
-	/* Not asked again at once: the next look, or the reconcile, which comes even when nothing
-	 * happens. */
+	/* Not asked again at once, for what made it fail may last: by the next look, or when the
+	 * run's time is over. Without memory for that, the reconcile comes to it. */
 	mailbox->stale = true;
+	if (!mailbox->run && mailbox->sessions) {
+		mailbox->run = calloc(1, sizeof(*mailbox->run));
+		if (mailbox->run) {
+			mailbox->run->mailbox = mailbox;
+			sb_deadline_start(&mailbox->run->deadline, &mailbox->hub->runs,
+					  sb_hub_now(mailbox->hub));
+		}
+	}
 	free_if_empty(mailbox);
 }
 
@@ -233,15 +254,9 @@ void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session)
 		free_run(mailbox);
 }
 
-void sb_mailbox_drop_run(struct sb_mailbox *mailbox)
+void sb_mailbox_run_over(struct sb_mailbox *mailbox)
 {
-	struct sb_session *session;
-
-	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
-		/* It did not take what it was woken for: it asks again when its socket can be
-		 * written. */
-		session->asleep |= session->on_run;
-		session->on_run = false;
-	}
-	free_run(mailbox);
+	drop_run(mailbox);
+	if (mailbox->stale)
+		sb_mailbox_feed(mailbox);
 }

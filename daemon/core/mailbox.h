@@ -29,7 +29,10 @@ struct sb_run_event {
 	struct sb_frame *frame; /* one reference */
 };
 
-/* What one fetch brought: the events after `after`, in order, none left out. */
+/*
+ * What one fetch brought: the events after `after`, in order, none left out. An
+ * empty one is what a fetch that failed leaves: the time until it is asked again.
+ */
 struct sb_run {
 	struct sb_deadline deadline;
 	struct sb_mailbox *mailbox;
@@ -86,7 +89,8 @@ const struct sb_run_event *sb_mailbox_next(const struct sb_mailbox *mailbox, int
 /* This session wants nothing more of the run; the last one's going frees it. */
 void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session);
 
-/* The run's time is over: who did not take it is a cursor again. */
-void sb_mailbox_drop_run(struct sb_mailbox *mailbox);
+/* The run's time is over: who did not take it is a cursor again. And a fetch that failed is asked
+ * again. */
+void sb_mailbox_run_over(struct sb_mailbox *mailbox);
 
 #endif

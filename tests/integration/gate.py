@@ -5,17 +5,20 @@ import asyncio
 from ctl_support import wait_until
 
 KEY = 4711  # of the advisory lock that shuts it
+BY_SLEEP = f"WHILE NOT pg_try_advisory_xact_lock_shared({KEY}) LOOP PERFORM pg_sleep(0.005); END LOOP;"
+BY_LOCK = f"PERFORM pg_advisory_xact_lock_shared({KEY});"
 
 
 class Gate:
     """Put in before the daemon starts, whose statements are prepared. Open at first.
 
     A statement waits behind a shut gate with its snapshot taken; it must not
-    wait longer than the daemon's statement_timeout, 5 seconds. `passed` counts
-    what was asked for: the items of the function's first array.
+    wait longer than the daemon's statement_timeout, 5 seconds, or, where it
+    waits by a lock, than its lock_timeout, half a second. `passed` counts what
+    was asked for: the items of the function's first array.
     """
 
-    def __init__(self, house, function):
+    def __init__(self, house, function, by_lock=False):
         self.function = function
         self.keeper = house.connect()
         (arguments, result, count) = self.keeper.execute(
@@ -29,8 +32,7 @@ class Gate:
             "#variable_conflict use_column\nBEGIN\n"
             f"RETURN QUERY SELECT * FROM slotbell.{function}_before_the_gate({given});\n"
             f"PERFORM nextval('slotbell.{function}_passed') FROM generate_series(1, cardinality($1));\n"
-            f"WHILE NOT pg_try_advisory_xact_lock_shared({KEY}) LOOP PERFORM pg_sleep(0.005); END LOOP;\n"
-            "END $gate$"
+            f"{BY_LOCK if by_lock else BY_SLEEP}\nEND $gate$"
         )
 
     def shut(self):

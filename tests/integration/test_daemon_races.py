@@ -197,6 +197,26 @@ def test_a_statement_that_locked_the_mailbox_would_wait_for_it(house):
     assert hello_while_a_publisher_holds_the_mailbox(house) == "sent away"
 
 
+# ---- a fetch that fails ----
+
+
+def test_a_fetch_that_failed_is_made_again_though_nobody_rings_again(house):
+    """A table is locked for a moment, by an upgrade say, just when the booking rings."""
+    gate, daemon, token = Gate(house, "fetch", by_lock=True), house.daemon(), house.enrol(ADA)
+
+    async def story():
+        async with house.client(daemon, token) as client:
+            await live(client)
+            gate.shut()
+            house.publish(ADA)
+            await asyncio.to_thread(wait_until, lambda: "query=fetch" in daemon.log_text(), "the fetch fails")
+            gate.open()
+            await client.receive("booking", 20)  # by the heartbeat it would come after 25 s, by the reconcile after 60
+
+    run(story())
+    gate.close()
+
+
 # ---- forged notifications ----
 
 

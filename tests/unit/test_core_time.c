@@ -247,6 +247,54 @@ static void a_close_that_nobody_takes_becomes_a_cut(void **state)
 	world_free(world);
 }
 
+/* A table was locked for a moment, say: nobody rings for this booking again. */
+static void a_fetch_that_failed_is_asked_again_soon(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+	size_t fetches;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	world->failing = true;
+	world_book(world, 1);
+	world_settle(world);
+	fetches = world->fetches;
+	world_pass(world, 1999);
+	assert_int_equal(world->fetches, fetches); /* not in a hurry */
+	world_pass(world, 1);
+	assert_int_equal(world->fetches, fetches + 1);
+	world_settle(world);
+	world->failing = false;
+	world_pass(world, 2000);
+	assert_string_equal(client_said(&ada), "booking 1");
+	world->failing = true;
+	world_book(world, 1);
+	world_settle(world);
+	client_drop(&ada); /* with the next try to come */
+	world_pass(world, 2000);
+	world_free(world);
+}
+
+static void the_first_fetch_of_a_session_is_asked_again_too(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world_book(world, 1);
+	world->failing = true;
+	client_hello(&ada, world, 1, "");
+	world_settle(world);
+	client_pull(&ada);
+	world->failing = false;
+	world_pass(world, 2000);
+	assert_string_equal(client_said(&ada), "welcome 0; booking 1; live 1");
+	client_drop(&ada);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +309,8 @@ int main(void)
 		cmocka_unit_test(events_that_nobody_acks_end_the_session_as_stalled),
 		cmocka_unit_test(an_ack_in_time_keeps_the_session),
 		cmocka_unit_test(a_close_that_nobody_takes_becomes_a_cut),
+		cmocka_unit_test(a_fetch_that_failed_is_asked_again_soon),
+		cmocka_unit_test(the_first_fetch_of_a_session_is_asked_again_too),
 	};
 
 	return cmocka_run_group_tests_name("core: time", tests, NULL, NULL);

@@ -221,6 +221,8 @@ void world_answer(struct world *world)
 		if (question->kind == AUTHENTICATE)
 			sb_hub_authenticated(world->hub, question->authenticate.session_id,
 					     &question->authenticated);
+		else if (question->kind == FETCH && world->failing)
+			sb_hub_fetch_failed(world->hub, question->fetch.mailbox_id);
 		else if (question->kind == FETCH)
 			sb_hub_fetched(world->hub, question->fetch.mailbox_id, &question->fetched);
 		else if (question->kind == SAVE)

@@ -57,6 +57,7 @@ struct world {
 	size_t fetches, saves, authentications;
 	bool deaf;	 /* notifications are lost */
 	bool overtaking; /* answers to authentications come before all others, however old */
+	bool failing;	 /* fetches fail */
 	bool away;	 /* the database takes no statement */
 };
 
