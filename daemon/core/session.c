@@ -382,7 +382,8 @@ enum sb_pull sb_session_pull(struct sb_session *session, struct sb_frame **ret_f
 		return sb_session_pull(session, ret_frame);
 	if (session->owes_reset)
 		return pull_reset(session, ret_frame);
-	if (session->owes_acked && session->role != SB_ROLE_POLL) {
+	if (session->owes_acked && session->role != SB_ROLE_POLL &&
+	    !sb_session_keeps_failures_back(session)) {
 		session->owes_acked = false;
 		return control_at(session, SB_SERVER_ACKED, sb_acked_encode, session->saved,
 				  ret_frame);

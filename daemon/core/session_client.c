@@ -233,6 +233,26 @@ static void on_ack(struct sb_session *session, const struct sb_ack *ack)
 	sb_session_wake(session); /* the window may be open again */
 }
 
+/* The lowest seq of the failures that wait; 0: none do. */
+static int64_t first_failure(const struct sb_session *session)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < session->failure_count; i++) {
+		if (!first || session->failures[i].seq < first)
+			first = session->failures[i].seq;
+	}
+	return first;
+}
+
+bool sb_session_keeps_failures_back(const struct sb_session *session)
+{
+	int64_t waiting = first_failure(session);
+
+	return (waiting && waiting <= session->saved) ||
+	       (session->saving_failed && session->saving_failed <= session->saved);
+}
+
 static int ask_save(struct sb_session *session)
 {
 	struct sb_hub *hub = session->hub;
@@ -254,6 +274,7 @@ static int ask_save(struct sb_session *session)
 	hub->acks_asked++;
 	session->save_asked = true;
 	session->saving = session->acked;
+	session->saving_failed = first_failure(session);
 	free(session->failures);
 	session->failures = NULL;
 	session->failure_count = 0;

@@ -39,6 +39,7 @@ struct sb_session {
 	int64_t acked;	       /* the last seq that the client has dealt with */
 	int64_t reset_seq;     /* where the last reset led: what lies before counts as dealt with */
 	int64_t saving;	       /* what the ack in flight says */
+	int64_t saving_failed; /* the lowest seq that it says has failed; 0: none */
 	int64_t saved;	       /* what the database has */
 	uint64_t progress_ms;  /* when events were first unacked, or last acked */
 	int64_t followed_seq;  /* measured until its ack is saved; 0: none */
@@ -102,6 +103,11 @@ void sb_session_save(struct sb_session *session);
 /* The session goes: asks for what is not even in flight yet. What the client said is kept, whoever
  * hears it. */
 void sb_session_save_last(struct sb_session *session);
+/*
+ * Whether a failure of what is saved already is on its way to the database:
+ * `acked` now would tell its client to forget it.
+ */
+bool sb_session_keeps_failures_back(const struct sb_session *session);
 
 /* Up to `seq` the numbers hold no event (the jump between two epochs): go on from there. */
 void sb_session_skip(struct sb_session *session, int64_t seq);

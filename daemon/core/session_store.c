@@ -280,6 +280,7 @@ void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved 
 	if (!session->mailbox)
 		return; /* it left meanwhile; its ack is kept all the same */
 	session->save_asked = false;
+	session->saving_failed = 0;
 	if (!answer->saved) {
 		/* Its numbers are of a history that is no more, or its device is gone: look at
 		 * both. */

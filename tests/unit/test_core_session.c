@@ -173,6 +173,42 @@ static void failures_are_kept_with_their_ack(void **state)
 	world_free(world);
 }
 
+/* A client that comes back resends the failures whose acked it missed; what it said in hello is not
+ * their answer. */
+static void acked_is_not_said_before_failures_that_came_late_are_kept(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world_book(world, 1);
+	world_book(world, 1);
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.2\"");
+	world_query(world); /* who is it? */
+	world_answer(world);
+	client_pull(&ada);
+	world_query(world); /* the ack in hello is saved, its answer on the way */
+	client_say(&ada, "{\"type\":\"ack\",\"cursor\":\"aaa.2\",\"failed\":[{\"seq\":2,\"reason\":"
+			 "\"conflict\"}]}");
+	world_answer(world);
+	client_pull(&ada);
+	assert_int_equal(world->devices[1].failed_count, 0);
+	assert_null(strstr(ada.said, "acked"));
+	world_query(world); /* the failure is saved */
+	client_pull(&ada);
+	assert_null(strstr(ada.said, "acked"));
+	world_answer(world);
+	client_pull(&ada);
+	assert_non_null(strstr(ada.said, "acked 2"));
+	assert_int_equal(world->devices[1].failed_count, 1);
+	/* And no more than one is owed: the next one is the next ack's. */
+	client_said(&ada);
+	client_ack(&ada, 2);
+	assert_string_equal(client_said(&ada), "acked 2");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void an_ack_is_kept_though_its_session_goes_at_once(void **state)
 {
 	struct world *world = world_new();
@@ -344,6 +380,7 @@ int main(void)
 		cmocka_unit_test(acked_is_said_only_when_the_database_has_it),
 		cmocka_unit_test(an_ack_said_again_is_answered_again),
 		cmocka_unit_test(failures_are_kept_with_their_ack),
+		cmocka_unit_test(acked_is_not_said_before_failures_that_came_late_are_kept),
 		cmocka_unit_test(an_ack_is_kept_though_its_session_goes_at_once),
 		cmocka_unit_test(what_is_no_message_is_refused_with_words_and_4400),
 		cmocka_unit_test(an_ack_from_the_future_is_refused),
