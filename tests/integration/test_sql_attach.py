@@ -317,7 +317,7 @@ def test_one_bad_row_of_a_statement_does_not_touch_the_others(attached, column, 
 
 @pytest.mark.parametrize("uid, listed, code", [
     ("u" * 255, None, None), ("u" * 256, None, "SB002"), ("", "", "SB002"), (None, None, "SB002"), ("a\nb", None, "SB002"),
-])  # fmt: skip
+], ids=["longest", "too long", "empty", "none", "control"])  # fmt: skip
 def test_a_uid_that_cannot_be_one_is_not_kept_either(shop, uid, listed, code):
     shop.attach(uid="notes || ''")
     shop.book(notes=uid)

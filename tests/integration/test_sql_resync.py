@@ -134,6 +134,14 @@ def test_a_mailbox_may_be_named_alone_in_any_case_or_be_unknown(settled):
     assert resync(settled, connection=settled.owner, *["x@y", None]) == 0  # fmt: skip
 
 
+def test_the_longest_booking_that_there_is_counts_until_it_ends(shop):
+    shop.attach()
+    for number, ago in ((1, "30 days 23 hours"), (2, "31 days 1 hour")):
+        shop.write("SET slotbell.quiet = on")
+        shop.write("INSERT INTO shop.appointments (id, host_email, starts_at, minutes) VALUES (%s, %s, now() - %s::interval, 44640)", number, ADA, ago)
+    assert resync(shop) == 1 and shop.rang() == [("created", "1")]
+
+
 def test_a_column_with_rules_of_its_own_for_upper_and_lower_case_is_compared_as_addresses_are(shop):
     shop.db.connect().execute("CREATE COLLATION IF NOT EXISTS public.turkish (provider = icu, locale = 'tr-TR')")
     shop.owner.execute("ALTER TABLE shop.appointments ALTER host_email TYPE text COLLATE public.turkish")
