@@ -251,6 +251,22 @@ static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progr
 	return SB_EXIT_DONE;
 }
 
+static int new_transport(struct app *app, const struct sb_transport_options *options,
+			 const struct sb_transport_handler *handler)
+{
+	switch (app->options->transport) {
+	case SB_USE_WEBSOCKET:
+		return sb_transport_ws_new(&app->loop, options, handler, &app->transport);
+	case SB_USE_STREAM:
+		return sb_transport_stream_new(&app->loop, options, handler, &app->transport);
+	case SB_USE_POLL:
+		return sb_transport_poll_new(&app->loop, options, handler, &app->transport);
+	case SB_USE_AUTO:
+		break;
+	}
+	return sb_transport_ws_new(&app->loop, options, handler, &app->transport);
+}
+
 static enum sb_exit start_transport(struct app *app)
 {
 	const struct sb_options *options = app->options;
@@ -258,11 +274,12 @@ static enum sb_exit start_transport(struct app *app)
 		.url = options->url,
 		.proxy = options->proxy,
 		.ca = options->ca,
-		.bearer = options->token_in_hello ? NULL : options->token,
+		.bearer = options->token,
+		.token_in_hello = options->token_in_hello,
 	};
 	struct sb_transport_handler handler = {
 		.on_open = on_open, .on_message = on_message, .on_gone = on_gone, .data = app};
-	int err = sb_transport_ws_new(&app->loop, &transport, &handler, &app->transport);
+	int err = new_transport(app, &transport, &handler);
 
 	if (err == -ENOENT)
 		return complain(SB_EXIT_CONFIGURATION, "--ca", options->ca,

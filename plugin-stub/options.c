@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKEN_FILE_MAX 4096
+#define TOKEN_FILE_MAX		    4096
+#define WEBSOCKET_AGAIN_SECONDS	    600
+#define WEBSOCKET_AGAIN_MAX_SECONDS 86400
 
 static const char usage[] =
 	"Usage: slotbell-plugin --url wss://HOST[:PORT] --token-file FILE --calendar DIR "
@@ -23,8 +25,10 @@ static const char usage[] =
 	"  --state FILE       cursor and unconfirmed failures (DIR/.slotbell-state.json)\n"
 	"  --ca FILE          trust these CAs (PEM) instead of the system's\n"
 	"  --proxy URL        go through http://[USER:PASSWORD@]HOST:PORT by CONNECT\n"
-	"  --transport NAME   auto or websocket (auto)\n"
-	"  --token-in-hello   send the token in the first message, as a browser must\n"
+	"  --transport NAME   auto, websocket, stream or poll (auto: the first that works)\n"
+	"  --websocket-again SECONDS\n"
+	"                     auto: when to try a websocket that is blocked again (600)\n"
+	"  --token-in-hello   websocket: send the token in the first message, as a browser must\n"
 	"  --once             catch up, wait until the server has every ack, and leave\n"
 	"  --json             one JSON object per line on standard output\n"
 	"  --version, --help\n"
@@ -43,6 +47,7 @@ enum option_id {
 	OPT_CA,
 	OPT_PROXY,
 	OPT_TRANSPORT,
+	OPT_WEBSOCKET_AGAIN,
 	OPT_TOKEN_IN_HELLO,
 	OPT_ONCE,
 	OPT_JSON,
@@ -58,6 +63,7 @@ static const struct option long_options[] = {
 	{"ca", required_argument, NULL, OPT_CA},
 	{"proxy", required_argument, NULL, OPT_PROXY},
 	{"transport", required_argument, NULL, OPT_TRANSPORT},
+	{"websocket-again", required_argument, NULL, OPT_WEBSOCKET_AGAIN},
 	{"token-in-hello", no_argument, NULL, OPT_TOKEN_IN_HELLO},
 	{"once", no_argument, NULL, OPT_ONCE},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -72,14 +78,36 @@ static bool complain(FILE *err, const char *option, const char *words)
 	return false;
 }
 
-static bool check_transport(const char *name, FILE *err)
+static bool check_transport(struct sb_options *options, const char *name, FILE *err)
 {
-	if (!strcmp(name, "auto") || !strcmp(name, "websocket"))
+	static const char *const names[] = {
+		[SB_USE_AUTO] = "auto",
+		[SB_USE_WEBSOCKET] = "websocket",
+		[SB_USE_STREAM] = "stream",
+		[SB_USE_POLL] = "poll",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(name, names[i])) {
+			options->transport = (enum sb_way_option)i;
+			return true;
+		}
+	}
+	return complain(err, "--transport", "is auto, websocket, stream or poll");
+}
+
+static bool set_websocket_again(struct sb_options *options, const char *text, FILE *err)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits > 0 && digits <= 5 && !text[digits])
+		options->websocket_again_s = (uint32_t)strtoul(text, NULL, 10);
+	else
+		options->websocket_again_s = 0;
+	if (options->websocket_again_s >= 1 &&
+	    options->websocket_again_s <= WEBSOCKET_AGAIN_MAX_SECONDS)
 		return true;
-	if (!strcmp(name, "stream") || !strcmp(name, "poll"))
-		return complain(err, "--transport",
-				"stream and poll are not in this version yet; use websocket");
-	return complain(err, "--transport", "is auto or websocket");
+	return complain(err, "--websocket-again", "is 1 to 86400 seconds");
 }
 
 static bool set_state(struct sb_options *options, const char *path, FILE *err)
@@ -114,7 +142,9 @@ static bool take_option(struct sb_options *options, int id, FILE *err)
 		return !sb_proxy_parse(optarg, &options->proxy, &words) ||
 		       complain(err, "--proxy", words);
 	case OPT_TRANSPORT:
-		return check_transport(optarg, err);
+		return check_transport(options, optarg, err);
+	case OPT_WEBSOCKET_AGAIN:
+		return set_websocket_again(options, optarg, err);
 	case OPT_TOKEN_IN_HELLO:
 		options->token_in_hello = true;
 		return true;
@@ -156,6 +186,7 @@ bool sb_options_parse(int argc, char *argv[], FILE *out, FILE *err, struct sb_op
 	int id;
 
 	memset(ret_options, 0, sizeof(*ret_options));
+	ret_options->websocket_again_s = WEBSOCKET_AGAIN_SECONDS;
 	optind = 0; /* glibc: start anew, so that a test may parse twice */
 	while (good && (id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (id == OPT_HELP || id == OPT_VERSION) {

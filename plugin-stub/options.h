@@ -16,12 +16,16 @@ enum sb_exit {
 	SB_EXIT_CONFIGURATION = 3, /* a file or folder that was named cannot be used */
 };
 
+enum sb_way_option { SB_USE_AUTO, SB_USE_WEBSOCKET, SB_USE_STREAM, SB_USE_POLL };
+
 struct sb_options {
 	const char *url_text; /* as typed; borrowed from argv, as all pointers here */
 	struct sb_url url;
 	struct sb_proxy proxy; /* host "": none */
 	const char *token_file, *calendar, *ca;
 	char state[PATH_MAX]; /* CALENDAR/.slotbell-state.json if not given */
+	enum sb_way_option transport;
+	uint32_t websocket_again_s; /* auto: how long until a blocked websocket is tried again */
 	bool token_in_hello, once, json;
 	char token[SB_TOKEN_MAX + 1]; /* sb_options_read_token() */
 };

@@ -1,7 +1,8 @@
 /*
  * The client's TLS rules. Made here rather than by libwebsockets, whose own
  * check does not know IPv6 literals and whose own context trusts the system's
- * CAs beside a private one. Used by transport_ws.
+ * CAs beside a private one. Used by transport_ws
+ * and, for its rule on names, by http.
  */
 #include "plugin-stub/tls.h"
 
@@ -11,7 +12,7 @@
 #include <stdint.h>
 
 /* The connection inherits these parameters (SSL_new), so every handshake checks the name. */
-static int expect_host(SSL_CTX *ctx, const char *host)
+int sb_tls_expect_host(SSL_CTX *ctx, const char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
 
@@ -41,7 +42,7 @@ int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx)
 	if (!err)
 		err = trust(ctx, ca);
 	if (!err)
-		err = expect_host(ctx, host);
+		err = sb_tls_expect_host(ctx, host);
 	ERR_clear_error();
 	if (err) {
 		SSL_CTX_free(ctx);

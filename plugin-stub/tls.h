@@ -14,6 +14,9 @@
  */
 int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx);
 
+/* Lets `ctx` accept certificates of `host` only, as above. 0 or -ENOMEM. */
+int sb_tls_expect_host(SSL_CTX *ctx, const char *host);
+
 /* Is told why a handshake failed, in OpenSSL's words: "wrong version number". */
 struct sb_tls_watch {
 	void (*on_failure)(void *data, const char *reason);

@@ -1,8 +1,8 @@
 /*
  * How messages get here: the seam between the client and the ways to a server.
  *
- * The websocket is the one there is; server-sent events and long poll (what a
- * proxy lets through when it blocks websockets) come as two more tables.
+ * There are the websocket, server-sent events and long poll (what a proxy lets
+ * through when it blocks websockets), and one that chooses among the three.
  *
  * A transport has one connection at a time. It calls its handler from the
  * loop only, never from inside one of its own functions.
@@ -12,6 +12,7 @@
 
 #include "plugin-stub/client.h"
 #include "plugin-stub/url.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -28,7 +29,8 @@ struct sb_transport_options {
 	struct sb_url url;
 	struct sb_proxy proxy; /* host "": none */
 	const char *ca;	    /* PEM file, or NULL: the system's. Borrowed for the transport's life */
-	const char *bearer; /* token for the Authorization header, or NULL. Borrowed likewise */
+	const char *bearer; /* token for the Authorization header. Borrowed likewise */
+	bool token_in_hello; /* websocket: no such header, the hello has the token */
 };
 
 struct sb_transport;
@@ -66,5 +68,13 @@ struct sb_transport {
 int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *options,
 			const struct sb_transport_handler *handler,
 			struct sb_transport **ret_transport);
+
+/* The same over plain HTTP: server-sent events, and long poll. 0, -ENOENT or -ENOMEM. */
+int sb_transport_stream_new(uv_loop_t *loop, const struct sb_transport_options *options,
+			    const struct sb_transport_handler *handler,
+			    struct sb_transport **ret_transport);
+int sb_transport_poll_new(uv_loop_t *loop, const struct sb_transport_options *options,
+			  const struct sb_transport_handler *handler,
+			  struct sb_transport **ret_transport);
 
 #endif

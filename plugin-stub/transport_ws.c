@@ -404,7 +404,8 @@ int sb_transport_ws_new(uv_loop_t *loop, const struct sb_transport_options *opti
 	err = sb_tls_client_new(options->url.host, options->ca, &ws->ssl_ctx);
 	if (!err)
 		sb_tls_watch(ws->ssl_ctx, &ws->tls_watch);
-	if (!err && options->bearer && asprintf(&ws->header, "Bearer %s", options->bearer) < 0) {
+	if (!err && !options->token_in_hello &&
+	    asprintf(&ws->header, "Bearer %s", options->bearer) < 0) {
 		ws->header = NULL;
 		err = -ENOMEM;
 	}

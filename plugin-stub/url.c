@@ -136,6 +136,14 @@ void sb_url_authority(const char *host, uint16_t port, char *text, size_t size)
 	snprintf(text, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
 
+void sb_url_sibling(const struct sb_url *url, const char *name, char *path, size_t size)
+{
+	size_t len = strcspn(url->path, "?"), own = strlen(SB_PATH_DEFAULT);
+	bool has_prefix = len > own && !memcmp(url->path + len - own, SB_PATH_DEFAULT, own);
+
+	snprintf(path, size, "%.*s%s", has_prefix ? (int)(len - own) : 0, url->path, name);
+}
+
 static int hex_digit(char c)
 {
 	static const char digits[] = "0123456789abcdef";

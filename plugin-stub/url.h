@@ -35,7 +35,13 @@ int sb_url_parse(const char *text, struct sb_url *ret_url, const char **ret_word
 /* HOST:PORT, an IPv6 literal in brackets (RFC 3986 section 3.2.2). Cut when `size` is too small. */
 void sb_url_authority(const char *host, uint16_t port, char *text, size_t size);
 
-/* http://[USER:PASSWORD@]HOST:PORT[/]. As above. */
+/*
+ * The path of another of the server's resources: `name` in place of the url's own
+ * /v1/session, with whatever stands before it. Cut when `size` is too small.
+ */
+void sb_url_sibling(const struct sb_url *url, const char *name, char *path, size_t size);
+
+/* http://[USER:PASSWORD@]HOST:PORT[/]. As for sb_url_parse(). */
 int sb_proxy_parse(const char *text, struct sb_proxy *ret_proxy, const char **ret_words);
 
 #endif

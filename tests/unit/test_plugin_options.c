@@ -72,6 +72,17 @@ static void what_is_needed_is_enough(void **state)
 	finish(result);
 }
 
+static void assert_refused(struct result *result, const char *words)
+{
+	assert_false(result->go_on);
+	assert_int_equal(result->exit, SB_EXIT_USAGE);
+	if (!strstr(result->err, words))
+		fail_msg("\"%s\" is not in \"%s\"", words, result->err);
+	assert_non_null(strstr(result->err, "slotbell-plugin --help"));
+	assert_string_equal(result->out, "");
+	finish(result);
+}
+
 static void everything_is_taken(void **state)
 {
 	struct result *result =
@@ -86,20 +97,53 @@ static void everything_is_taken(void **state)
 	assert_string_equal(options->proxy.host, "p");
 	assert_true(options->once && options->json && options->token_in_hello);
 	finish(result);
-	result = PARSE(NEEDED, "--transport=auto");
-	assert_true(result->go_on);
-	finish(result);
 }
 
-static void assert_refused(struct result *result, const char *words)
+static void each_transport_can_be_named(void **state)
 {
-	assert_false(result->go_on);
-	assert_int_equal(result->exit, SB_EXIT_USAGE);
-	if (!strstr(result->err, words))
-		fail_msg("\"%s\" is not in \"%s\"", words, result->err);
-	assert_non_null(strstr(result->err, "slotbell-plugin --help"));
-	assert_string_equal(result->out, "");
+	static const struct {
+		const char *name;
+		enum sb_way_option way;
+	} cases[] = {{"auto", SB_USE_AUTO},
+		     {"websocket", SB_USE_WEBSOCKET},
+		     {"stream", SB_USE_STREAM},
+		     {"poll", SB_USE_POLL}};
+	struct result *result = PARSE(NEEDED, "--json");
+
+	(void)state;
+	assert_int_equal(result->options.transport, SB_USE_AUTO);
+	assert_int_equal(result->options.websocket_again_s, 600);
 	finish(result);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		result = PARSE(NEEDED, "--transport", cases[i].name);
+		assert_true(result->go_on);
+		assert_int_equal(result->options.transport, cases[i].way);
+		finish(result);
+	}
+	assert_refused(PARSE(NEEDED, "--transport", "pigeon"),
+		       "--transport: is auto, websocket, stream or poll");
+}
+
+static void the_websocket_is_tried_again_after_a_second_to_a_day(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t seconds; /* 0: refused */
+	} cases[] = {{"0", 0},	    {"1", 1}, {"86400", 86400}, {"86401", 0}, {"99999", 0},
+		     {"100000", 0}, {"", 0},  {"-1", 0},	{"1s", 0},    {" 1", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct result *result = PARSE(NEEDED, "--websocket-again", cases[i].text);
+
+		if (cases[i].seconds) {
+			assert_true(result->go_on);
+			assert_int_equal(result->options.websocket_again_s, cases[i].seconds);
+			finish(result);
+		} else {
+			assert_refused(result, "--websocket-again: is 1 to 86400 seconds");
+		}
+	}
 }
 
 static void what_is_missing_is_named(void **state)
@@ -117,9 +161,6 @@ static void what_cannot_be_meant_is_named(void **state)
 	(void)state;
 	assert_refused(PARSE(NEEDED, "--url", "ws://b"), "--url: ws:// would send");
 	assert_refused(PARSE(NEEDED, "--proxy", "p:1"), "--proxy: it does not begin");
-	assert_refused(PARSE(NEEDED, "--transport", "pigeon"), "--transport: is auto or websocket");
-	assert_refused(PARSE(NEEDED, "--transport", "stream"), "not in this version");
-	assert_refused(PARSE(NEEDED, "--transport", "poll"), "not in this version");
 	assert_refused(PARSE(NEEDED, "extra"), "extra: there are no arguments");
 	assert_refused(PARSE(NEEDED, "--url", "wss://[::1]", "--proxy", "http://p:1"),
 		       "cannot reach an IPv6 literal");
@@ -261,6 +302,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_needed_is_enough),
 		cmocka_unit_test(everything_is_taken),
+		cmocka_unit_test(each_transport_can_be_named),
+		cmocka_unit_test(the_websocket_is_tried_again_after_a_second_to_a_day),
 		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(what_cannot_be_meant_is_named),
 		cmocka_unit_test(paths_have_a_limit),
