@@ -251,6 +251,23 @@ static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progr
 	return SB_EXIT_DONE;
 }
 
+/* The next start begins with what worked. Should that not be saved, the next save brings it. */
+static void on_way(void *data, enum sb_way way)
+{
+	struct app *app = data;
+	struct sb_news news = {.kind = SB_NEWS_TROUBLE,
+			       .words = "The websocket gets through again"};
+
+	if (!sb_state_set_way(app->state, way))
+		return;
+	if (way == SB_WAY_STREAM)
+		news.words = "The websocket does not get through; going on by stream";
+	else if (way == SB_WAY_POLL)
+		news.words = "Nothing that stays open gets through; going on by poll";
+	world_tell(app, &news);
+	(void)sb_state_save(app->state, &app->client.progress);
+}
+
 static int new_transport(struct app *app, const struct sb_transport_options *options,
 			 const struct sb_transport_handler *handler)
 {
@@ -264,7 +281,13 @@ static int new_transport(struct app *app, const struct sb_transport_options *opt
 	case SB_USE_AUTO:
 		break;
 	}
-	return sb_transport_ws_new(&app->loop, options, handler, &app->transport);
+	return sb_transport_auto_new(
+		&app->loop, options, handler,
+		&(struct sb_auto_options){.first = sb_state_way(app->state),
+					  .again_ms = app->options->websocket_again_s * 1000ULL,
+					  .on_way = on_way,
+					  .data = app},
+		&app->transport);
 }
 
 static enum sb_exit start_transport(struct app *app)

@@ -19,10 +19,11 @@
 
 struct sb_state {
 	int64_t device_id; /* 0: not known */
-	int dirfd;	   /* the folder it lies in */
-	int lockfd;	   /* NAME.lock, locked */
-	char *name;	   /* owned: the last part of its path */
-	char *temporary;   /* owned: where it is written first */
+	enum sb_way way;
+	int dirfd;	 /* the folder it lies in */
+	int lockfd;	 /* NAME.lock, locked */
+	char *name;	 /* owned: the last part of its path */
+	char *temporary; /* owned: where it is written first */
 };
 
 static int open_folder(const char *path, int *ret_dirfd, char **ret_name)
@@ -188,8 +189,24 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 		*ret_found = SB_STATE_READ;
 	if (*ret_found != SB_STATE_READ)
 		memset(ret_progress, 0, sizeof(*ret_progress));
+	else /* a word of a newer version's is none */
+		(void)sb_way_parse(json_string_value(json_object_get(root, "transport")),
+				   &state->way);
 	json_decref(root);
 	return 0;
+}
+
+enum sb_way sb_state_way(const struct sb_state *state)
+{
+	return state->way;
+}
+
+bool sb_state_set_way(struct sb_state *state, enum sb_way way)
+{
+	bool is_other = state->way != way;
+
+	state->way = way;
+	return is_other;
 }
 
 static json_t *pack_failures(const struct sb_progress *progress)
@@ -224,6 +241,12 @@ int sb_state_save(struct sb_state *state, const struct sb_progress *progress)
 	sb_cursor_format(&progress->cursor, cursor);
 	root = json_pack("{s:I,s:s,s:o}", "device", (json_int_t)state->device_id, "cursor", cursor,
 			 "failed", pack_failures(progress));
+	/* The way that is first anyway needs no remembering. */
+	if (state->way != SB_WAY_WEBSOCKET &&
+	    json_object_set_new(root, "transport", json_string(sb_way_word(state->way))) < 0) {
+		json_decref(root);
+		return -ENOMEM;
+	}
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	if (!text)

@@ -1,10 +1,10 @@
 /*
- * What the plug-in must still know after a crash: how far it came, and which
- * failures the server has not confirmed.
+ * What the plug-in must still know after a crash: how far it came, which failures
+ * the server has not confirmed, and on which way it got through (none: websocket).
  *
  * One JSON file, replaced as a whole:
  *
- *     {"device":7,"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}]}
+ *     {"device":7,"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}],"transport":"stream"}
  *
  * Losing it is harmless: the server's own cursor serves then, and what comes
  * twice is recognised by uid and version.
@@ -15,6 +15,7 @@
 #ifndef SB_PLUGIN_STATE_H
 #define SB_PLUGIN_STATE_H
 
+#include "plugin-stub/choice.h"
 #include "protocol/cursor.h"
 #include "protocol/limits.h"
 #include "protocol/message.h"
@@ -61,6 +62,11 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 /* On the disk, folder entry included, when this returns 0; negative errno else, and the old state
  * stays. */
 int sb_state_save(struct sb_state *state, const struct sb_progress *progress);
+
+/* The way that the state which was loaded names, or that was set since. Setting it is true when it
+ * was another one; it is on the disk with the next save. */
+enum sb_way sb_state_way(const struct sb_state *state);
+bool sb_state_set_way(struct sb_state *state, enum sb_way way);
 
 /* Unlocks and frees. Accepts NULL. */
 void sb_state_close(struct sb_state *state);

@@ -10,6 +10,7 @@
 #ifndef SB_PLUGIN_TRANSPORT_H
 #define SB_PLUGIN_TRANSPORT_H
 
+#include "plugin-stub/choice.h"
 #include "plugin-stub/client.h"
 #include "plugin-stub/url.h"
 #include <stdbool.h>
@@ -75,6 +76,20 @@ int sb_transport_stream_new(uv_loop_t *loop, const struct sb_transport_options *
 			    struct sb_transport **ret_transport);
 int sb_transport_poll_new(uv_loop_t *loop, const struct sb_transport_options *options,
 			  const struct sb_transport_handler *handler,
+			  struct sb_transport **ret_transport);
+
+struct sb_auto_options {
+	enum sb_way first; /* what worked last time */
+	uint64_t again_ms; /* how long until a websocket that does not get through is tried again */
+	/* A session began on this way. */
+	void (*on_way)(void *data, enum sb_way way);
+	void *data;
+};
+
+/* Whichever of the three gets through. As the three. Copies *auto_options. */
+int sb_transport_auto_new(uv_loop_t *loop, const struct sb_transport_options *options,
+			  const struct sb_transport_handler *handler,
+			  const struct sb_auto_options *auto_options,
 			  struct sb_transport **ret_transport);
 
 #endif

@@ -221,3 +221,18 @@ def test_a_quiet_session_stays_up(house, plugin, way):
         assert running.wait_for("written")["uid"] == "after-silence"
         assert len(running.said("connecting")) == 1, running.words
         assert running.stop() == 0
+
+
+@pytest.mark.parametrize("way", ["stream"])
+def test_a_stream_that_goes_mute_is_given_up_after_two_heartbeats(house, plugin, way):
+    daemon, token = house.daemon(sessions__heartbeat_seconds=1), house.enrol(ADA)
+    with plugin(daemon, token).run() as running:
+        running.wait_for("live")
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            closed = running.wait_for("closed")
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        assert closed["code"] == 1006 and closed["reason"] == "the stream was silent for 2 s"
+        running.wait_for("live")
+        assert running.stop() == 0

@@ -1,0 +1,99 @@
+/* Decides between websocket, stream and poll by how the tries went. Knows no clock and no socket.
+ */
+#include "plugin-stub/choice.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const char *const words[] = {
+	[SB_WAY_WEBSOCKET] = "websocket",
+	[SB_WAY_STREAM] = "stream",
+	[SB_WAY_POLL] = "poll",
+};
+
+const char *sb_way_word(enum sb_way way)
+{
+	return words[way];
+}
+
+bool sb_way_parse(const char *word, enum sb_way *ret_way)
+{
+	for (int i = 0; word && i < SB_WAY_COUNT; i++) {
+		if (!strcmp(word, words[i])) {
+			*ret_way = (enum sb_way)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+void sb_choice_init(struct sb_choice *choice, enum sb_way first)
+{
+	*choice = (struct sb_choice){.way = first,
+				     .below = first == SB_WAY_WEBSOCKET ? SB_WAY_STREAM : first};
+}
+
+/* The connection fell, and no close code says what the server means. */
+static bool is_lost(int code)
+{
+	/* 1002: what libwebsockets makes of some; RFC 6455 section 7.4.1 for the others. */
+	return code == 1002 || code == 1005 || code == 1006;
+}
+
+static bool go_down(struct sb_choice *choice)
+{
+	choice->failures = choice->cuts = 0;
+	if (choice->way == SB_WAY_POLL)
+		return false;
+	choice->way = choice->way == SB_WAY_WEBSOCKET ? choice->below : SB_WAY_POLL;
+	choice->below = choice->way;
+	return true;
+}
+
+bool sb_choice_must_ask(const struct sb_choice *choice)
+{
+	switch (choice->way) {
+	case SB_WAY_WEBSOCKET:
+		return choice->failures >= SB_CHOICE_WEBSOCKETS;
+	case SB_WAY_STREAM:
+		return choice->failures >= SB_CHOICE_STREAMS;
+	case SB_WAY_POLL:
+	case SB_WAY_COUNT:
+		break;
+	}
+	return false; /* it begins with that question */
+}
+
+void sb_choice_on_asked(struct sb_choice *choice, bool through)
+{
+	choice->failures = 0;
+	if (through)
+		(void)go_down(choice);
+}
+
+bool sb_choice_on_end(struct sb_choice *choice, const struct sb_try *tried)
+{
+	if (tried->by_us)
+		return false;
+	if (!is_lost(tried->code)) {
+		choice->failures = choice->cuts = 0;
+		return false;
+	}
+	if (!tried->heard) {
+		choice->failures++;
+		return false;
+	}
+	choice->failures = 0;
+	if (!tried->welcomed || tried->lasted_ms >= SB_CHOICE_SHORT_MS) {
+		choice->cuts = 0;
+		return false;
+	}
+	return ++choice->cuts >= SB_CHOICE_CUTS && go_down(choice);
+}
+
+void sb_choice_on_opened(struct sb_choice *choice)
+{
+	choice->way = SB_WAY_WEBSOCKET;
+	choice->failures = SB_CHOICE_WEBSOCKETS - 1;
+	choice->cuts = SB_CHOICE_CUTS - 1;
+}
