@@ -19,12 +19,14 @@ void sb_rivals_fini(struct sb_rivals *rivals)
 /* The head of the hash is the one that was replaced longest ago. */
 static void tidy(struct sb_rivals *rivals, uint64_t now_ms)
 {
-	struct sb_rival *oldest;
+	struct sb_rival *oldest, *next;
 
-	while ((oldest = rivals->by_device) &&
-	       (now_ms - oldest->last_ms >= SB_RIVALS_QUICK_MS ||
-		HASH_COUNT(rivals->by_device) > SB_RIVALS_REMEMBERED_MAX))
+	HASH_ITER(hh, rivals->by_device, oldest, next) {
+		if (now_ms - oldest->last_ms < SB_RIVALS_QUICK_MS &&
+		    HASH_COUNT(rivals->by_device) <= SB_RIVALS_REMEMBERED_MAX)
+			break;
 		forget(rivals, oldest);
+	}
 }
 
 uint32_t sb_rivals_note(struct sb_rivals *rivals, int64_t device_id, uint64_t now_ms)

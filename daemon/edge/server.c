@@ -236,11 +236,11 @@ void sb_server_tick(struct sb_server *server)
 uint64_t sb_server_due_ms(const struct sb_server *server)
 {
 	const struct sb_deadlines *const queues[] = {&server->slots, &server->openings,
-						     &server->patience, &server->holds};
+						     &server->patience, &server->holds, NULL};
 	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
 
-	for (size_t i = 0; i < sizeof(queues) / sizeof(*queues); i++) {
-		uint64_t due = sb_deadlines_due_ms(queues[i]);
+	for (const struct sb_deadlines *const *queue = queues; *queue; queue++) {
+		uint64_t due = sb_deadlines_due_ms(*queue);
 
 		if (due < first)
 			first = due;

@@ -23,6 +23,9 @@ REMEDIES = {
     "a wake during a fetch repeats it": Remedy(
         "mailbox.c", "\tmailbox->stale = true;\n\tsb_mailbox_feed(mailbox);", "\tmailbox->stale = !mailbox->fetching;\n\tsb_mailbox_feed(mailbox);",
         "test_core_resume", "forged_wakes_cost_one_fetch_at_a_time"),
+    "a fetch that failed is asked again": Remedy(
+        "mailbox.c", "if (!mailbox->run && mailbox->sessions) {", "if (0) {",
+        "test_core_time", "a_fetch_that_failed_is_asked_again_soon"),
     "the reconcile compares heads": Remedy(
         "hub.c", "return held->head != told->head || ", "return ",
         "test_core_resume", "a_lost_notification_is_made_good_by_the_reconcile"),

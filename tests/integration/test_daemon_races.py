@@ -16,12 +16,12 @@ pytest_plugins = ["fixtures_daemon"]
 ADA, BOB = "ada@example.com", "bob@example.com"
 FLOOD = 300
 
-REGISTER_THEN_FETCH = Remedy("core/mailbox.c", "session->settled = false;", "session->settled = true;")
-ONE_FETCH_AT_A_TIME = Remedy("core/mailbox.c", "\tif (mailbox->fetching)\n\t\treturn;\n", "")
-ONE_RECHECK_AT_A_TIME = Remedy("store/reconcile.c", "\tif (recheck) {\n", "\tif (0) {\n")
-ASK_THE_ROW = Remedy("core/hub.c", "(void)hub->store->ops->recheck(hub->store, device_id);",
+REGISTER_THEN_FETCH = Remedy("daemon/core/mailbox.c", "session->settled = false;", "session->settled = true;")
+ONE_FETCH_AT_A_TIME = Remedy("daemon/core/mailbox.c", "\tif (mailbox->fetching)\n\t\treturn;\n", "")
+ONE_RECHECK_AT_A_TIME = Remedy("daemon/store/reconcile.c", "\tif (recheck) {\n", "\tif (0) {\n")
+ASK_THE_ROW = Remedy("daemon/core/hub.c", "(void)hub->store->ops->recheck(hub->store, device_id);",
                      "sb_session_close(sb_devices_find(hub, device_id), SB_REASON_REVOKED);")  # fmt: skip
-COMPARE_HEADS = Remedy("core/hub.c", "return held->head != told->head || ", "return ")
+COMPARE_HEADS = Remedy("daemon/core/hub.c", "return held->head != told->head || ", "return ")
 
 
 # Its last statement is a NOTIFY to itself, or its LISTEN.

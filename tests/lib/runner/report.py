@@ -5,6 +5,8 @@ import shutil
 import sys
 import time
 
+PROGRESS_SECONDS = 30  # a line so often where groups come side by side, for those who have no terminal
+
 
 class Report:
     """Counts cases and shows them: a line per group, a passing line for the moment on a terminal."""
@@ -31,28 +33,35 @@ class Report:
 
     def moment(self):
         """The line that says what goes on right now; only a terminal can take it back."""
-        if not self.live:
-            return
         seconds = time.monotonic() - self.start
+        if not self.live:
+            if self.groups is not None and seconds > self.progress:
+                self.progress += PROGRESS_SECONDS
+                self.say(f"  …     {self.count} passed so far, {seconds:.0f} s")
+            return
         text = f"  … {self.group or self.stage}  {self.count} passed  {seconds:.0f} s"
         self.out.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
         self.out.flush()
         self._moment = True
 
-    def begin(self, stage, what, log):
+    def begin(self, stage, what, log, side_by_side=False):
+        """side_by_side: cases of several groups come mingled; each has its line at the end."""
         self.stage, self.log, self.start = stage, log, time.monotonic()
+        self.groups, self.progress = ({} if side_by_side else None), PROGRESS_SECONDS
         self.count, self.failed, self.group, self.group_count = 0, 0, "", 0
         self.say(f"{self._paint(1, stage)}: {what}")
 
     def case(self, case):
-        if case.group != self.group:
+        if self.groups is not None and case.group:
+            self.groups[case.group] = self.groups.get(case.group, 0) + (case.outcome == "pass")
+        elif case.group != self.group:
             self._end_group()
             self.group = case.group
         name = case.name
         note = f": {case.note}" if case.note else ""
         if case.outcome == "pass":
             self.count += 1
-            self.group_count += 1
+            self.group_count += self.groups is None
             if not case.group:
                 self.say(f"  {self._paint(32, 'ok')}    {name}{note}")
         elif case.outcome == "fail":
@@ -74,6 +83,8 @@ class Report:
 
     def end(self):
         self._end_group()
+        for group, count in sorted((self.groups or {}).items()):
+            self.say(f"  {self._paint(32, 'ok')}    {group}: {count}")
         seconds = time.monotonic() - self.start
         self.passed += self.count
         self.stages.append((self.stage, self.count, self.failed, seconds))
