@@ -27,10 +27,10 @@ class House:
         self.daemons = []
         self._uids = itertools.count(1)
 
-    def daemon(self, start=True, prefix=(), **settings):
+    def daemon(self, start=True, prefix=(), program=None, **settings):
         """A daemon at this database; section__key=value sets a key of its configuration."""
         daemon = Daemon(self.folder / f"daemon-{len(self.daemons)}", self.certificates,
-                        self.cluster.url(self.name, LOGIN), prefix=prefix,
+                        self.cluster.url(self.name, LOGIN), program, prefix=prefix,
                         settings={name.replace("__", "."): value for name, value in settings.items()})
         self.daemons.append(daemon)
         if start:
