@@ -17,9 +17,6 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-/* How long a refused token is held back, and its place taken. Less than a session has to be closed
- * in. */
-#define HOLD_MS 3000
 /* One address may take a quarter of the hub's timetable, for a minute ahead. */
 #define SHARE	       4
 #define SHARE_AHEAD_MS 60000
@@ -46,7 +43,7 @@ const char *sb_turned_away_word(enum sb_turned_away reason)
 void sb_guard_init(struct sb_server *server)
 {
 	sb_addresses_init(&server->addresses);
-	server->holds.wait_ms = HOLD_MS;
+	server->holds.wait_ms = SB_HOLD_MS;
 }
 
 void sb_guard_count(struct sb_server *server, const struct sb_address *address,

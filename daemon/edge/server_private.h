@@ -12,6 +12,11 @@
 /* A connection that is slow to shake hands gives its place among the handshakes to others after
  * this long. */
 #define SB_SLOT_MS 250
+/* How long an address waits for a place before its clients are told that there is none. */
+#define SB_PATIENCE_MS 3000
+/* How long a refused token is held back, and its place taken, when there were too many. Less than a
+ * session has to be closed in. */
+#define SB_HOLD_MS 3000
 
 /* How far a connection has come, for room and guard. */
 enum sb_stage {

@@ -1,5 +1,6 @@
 """Behind a real HAProxy that speaks the PROXY protocol to us, for its clients and for itself."""
 
+import asyncio
 import csv
 import shutil
 import socket
@@ -98,8 +99,7 @@ def test_each_client_is_known_by_its_own_address(house, haproxy, options):
     async def story():
         sources = ["127.0.0.2", "127.0.0.3"] + ["::1"] * HAS_IPV6
         held = [await through(proxy, daemon, source).open() for source in sources]
-        for source in sources:
-            await refused(through(proxy, daemon, source))
+        await asyncio.gather(*[refused(through(proxy, daemon, source)) for source in sources])
         async with through(proxy, daemon, "127.0.0.4", token) as ada:
             await ada.welcome()
             await ada.receive("live")

@@ -1,14 +1,17 @@
 """The limits of the door with real sockets: from several addresses, below, at and above."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import tempfile
 
 import pytest
+import websockets
 from door_support import (connect, door, get, is_closed, leave, needs_ipv6, proxy_header, refused, tls, wait_alone,
                           wait_closed)
-from session_client import Client, run
+from session_client import Client, Closed, run
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -96,6 +99,34 @@ def test_strangers_of_one_address_below_at_and_above_the_limit(house):
 
     run(story())
     assert door(daemon)["unauthenticated"] == 3
+
+
+def test_a_company_that_comes_back_through_one_address_gets_in_whole(house):
+    daemon = house.daemon(sessions__unauthenticated_per_address=4)
+    tokens = [house.enrol(f"plugin{n}@example.com") for n in range(40)]
+
+    async def come_in(token):
+        """Does as it is told, if it is told to come back."""
+        while True:
+            client = client_from(SHOP, daemon, token)
+            await client.open()
+            with contextlib.suppress(websockets.ConnectionClosed):
+                await client.hello()
+            try:
+                await client.until("welcome")
+                return client
+            except Closed as end:
+                assert end.code == 4429
+                await asyncio.sleep(end.goodbye["reconnect_after_ms"] / 1000)
+
+    async def story():
+        clients = await asyncio.gather(*[come_in(token) for token in tokens])
+        async with client_from(OTHERS, daemon, tokens[0]) as other:
+            await other.welcome()
+        for client in clients:
+            client.drop()
+
+    run(story())
 
 
 def test_connections_of_one_address_have_a_limit_where_one_is_set(house):

@@ -11,8 +11,7 @@
 #define SHOP   "192.0.2.1"
 #define OTHERS "192.0.2.2"
 
-#define PATIENCE_MS 1000
-#define MANY	    300
+#define MANY 300
 
 static struct sb_connection *visits[MANY];
 
@@ -28,7 +27,7 @@ static struct sb_connection *refused(struct door *door, const char *address)
 	struct sb_connection *connection = visit(door, address);
 
 	assert_false(visit_is_in(connection));
-	door_pass(door, PATIENCE_MS);
+	door_pass(door, SB_PATIENCE_MS);
 	visit_open(connection);
 	assert_true(sb_guard_refuses(connection));
 	assert_string_equal(visit_told(connection), "goodbye; close 4429");
@@ -89,7 +88,7 @@ static void for_one_that_came_in_to_be_told_there_may_be_a_place_by_then(void **
 	door->config.unauthenticated_per_address = 1;
 	visits[0] = visit_and_open(door, SHOP);
 	visits[1] = visit(door, SHOP);
-	door_pass(door, PATIENCE_MS);
+	door_pass(door, SB_PATIENCE_MS);
 	visit_end(visits[0]);
 	visit_open(visits[1]);
 	assert_false(sb_guard_refuses(visits[1]));

@@ -8,10 +8,10 @@
 /* after its standard headers */
 #include <cmocka.h>
 
-#define SHOP	    "192.0.2.1"
-#define OTHERS	    "192.0.2.2"
-#define PATIENCE_MS 1000
-#define MANY	    200
+#define SHOP	"192.0.2.1"
+#define OTHERS	"192.0.2.2"
+#define STEP_MS 500 /* of a story in which places come slowly */
+#define MANY	200
 
 static struct sb_connection *visits[MANY];
 
@@ -153,7 +153,7 @@ static void a_company_waits_for_places_of_its_own(void **state)
 		visit_open(visits[i]);
 		visit_hello(visits[i], (int64_t)i + 1);
 		assert_string_equal(visit_told(visits[i]), "welcome; live; ");
-		door_pass(door, PATIENCE_MS / 2);
+		door_pass(door, STEP_MS);
 	}
 	assert_int_equal(door_turned_away(door, SB_TURNED_AWAY_UNAUTHENTICATED), 0);
 	end_all(0, COMPANY);
@@ -174,17 +174,17 @@ static void an_address_without_a_place_stands_in_nobodys_way(void **state)
 
 /* ---- patience ---- */
 
-static void without_a_place_for_a_second_they_come_in_to_be_told(void **state)
+static void without_a_place_for_long_they_come_in_to_be_told(void **state)
 {
 	struct door *door = *state;
 
 	door->config.unauthenticated_per_address = 2;
 	visit_all(door, 0, 4, SHOP);
-	door_pass(door, PATIENCE_MS - 1);
+	door_pass(door, SB_PATIENCE_MS - 1);
 	assert_int_equal(count_in(0, 4), 2);
 	door_pass(door, 1);
 	assert_int_equal(count_in(0, 4), 4);
-	/* the next one has its own second, when there was nobody before it */
+	/* the next one has its own time, when there was nobody before it */
 	visit_all(door, 4, 5, SHOP);
 	assert_int_equal(count_in(0, 5), 4);
 	end_all(0, 5);
@@ -196,7 +196,7 @@ static void no_more_are_being_told_at_once_than_thrice_the_limit(void **state)
 
 	door->config.unauthenticated_per_address = 2;
 	visit_all(door, 0, 12, SHOP);
-	door_pass(door, PATIENCE_MS);
+	door_pass(door, SB_PATIENCE_MS);
 	assert_int_equal(count_in(0, 12), 2 + 3 * 2);
 	visit_open(visits[7]);
 	assert_true(sb_guard_refuses(visits[7]));
@@ -215,13 +215,13 @@ static void who_waits_too_long_is_told_all_the_same(void **state)
 	door->config.unauthenticated_per_address = 1;
 	visit_all(door, 0, 100, SHOP);
 	late = visits[99];
-	for (uint32_t ms = 0; ms < door->config.opening_ms; ms += PATIENCE_MS / 2) {
-		size_t first = ms / (PATIENCE_MS / 2);
+	for (uint32_t ms = 0; ms < door->config.opening_ms; ms += STEP_MS) {
+		size_t first = ms / STEP_MS;
 
 		assert_false(visit_is_in(late));
 		visit_end(visits[first]);
 		assert_int_equal(count_in(first + 1, 100), 1);
-		door_pass(door, PATIENCE_MS / 2);
+		door_pass(door, STEP_MS);
 	}
 	assert_int_equal(count_in(20, 100), 1 + 3);
 	end_all(20, 100);
@@ -234,7 +234,7 @@ static void who_goes_while_it_waits_is_forgotten(void **state)
 	door->config.unauthenticated_per_address = 1;
 	visit_all(door, 0, 3, SHOP);
 	visit_end(visits[1]);
-	door_pass(door, PATIENCE_MS);
+	door_pass(door, SB_PATIENCE_MS);
 	assert_true(visit_is_in(visits[2]));
 	visit_all(door, 3, 4, SHOP);
 	visit_end(visits[3]); /* the last of its queue */
@@ -292,7 +292,7 @@ int main(void)
 		CASE(one_alone_has_all_turns),
 		CASE(a_company_waits_for_places_of_its_own),
 		CASE(an_address_without_a_place_stands_in_nobodys_way),
-		CASE(without_a_place_for_a_second_they_come_in_to_be_told),
+		CASE(without_a_place_for_long_they_come_in_to_be_told),
 		CASE(no_more_are_being_told_at_once_than_thrice_the_limit),
 		CASE(who_waits_too_long_is_told_all_the_same),
 		CASE(who_goes_while_it_waits_is_forgotten),
