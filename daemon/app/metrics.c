@@ -56,6 +56,25 @@ static void tell_connections(struct sb_metrics *m, const struct sb_server_stats 
 		sb_metrics_count(m, "kind", sb_handshake_word(i), stats->handshakes[i]);
 }
 
+static void tell_door(struct sb_metrics *m, const struct sb_door_stats *stats)
+{
+	sb_metrics_gauge(m, "slotbell_handshakes_waiting",
+			 "Connections that the kernel holds until a place is free.");
+	sb_metrics_count(m, NULL, NULL, stats->queued);
+	sb_metrics_gauge(m, "slotbell_addresses", "Addresses that have connections.");
+	sb_metrics_count(m, NULL, NULL, stats->addresses);
+	sb_metrics_counter(m, "slotbell_accepted", "Connections that were accepted.");
+	sb_metrics_count(m, NULL, NULL, stats->accepted);
+	sb_metrics_counter(m, "slotbell_refusals", "Connections that were turned away, by reason.");
+	for (enum sb_turned_away i = 0; i < SB_TURNED_AWAY_COUNT; i++)
+		sb_metrics_count(m, "reason", sb_turned_away_word(i), stats->turned_away[i]);
+	sb_metrics_counter(m, "slotbell_tokens_refused", "Tokens that were bad, revoked or over.");
+	sb_metrics_count(m, NULL, NULL, stats->tokens_refused);
+	sb_metrics_counter(m, "slotbell_tokens_held",
+			   "Of them, those answered late, for their address guessed too often.");
+	sb_metrics_count(m, NULL, NULL, stats->tokens_held);
+}
+
 /* ---- the database ---- */
 
 static void tell_by_query(struct sb_metrics *m, const struct sb_pg_counters *counters,
@@ -136,6 +155,28 @@ static void tell_database(struct sb_metrics *m, const struct sb_pg *pg)
 
 /* ---- the daemon ---- */
 
+static void tell_limits(struct sb_metrics *m, const struct sb_config *config)
+{
+	const struct {
+		const char *key;
+		uint32_t value;
+	} limits[] = {
+		{"sessions.max", config->sessions_max},
+		{"sessions.window", config->sessions_window},
+		{"sessions.handshakes", config->sessions_handshakes},
+		{"sessions.unauthenticated_per_address",
+		 config->sessions_unauthenticated_per_address},
+		{"sessions.per_address", config->sessions_per_address},
+		{"sessions.addresses", config->sessions_addresses},
+		{"sessions.bad_tokens_per_minute", config->sessions_bad_tokens_per_minute},
+		{"sessions.return_per_second", config->sessions_return_per_second},
+	};
+
+	sb_metrics_gauge(m, "slotbell_limit", "Limits in force, by their key.");
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+		sb_metrics_count(m, "key", limits[i].key, limits[i].value);
+}
+
 static void tell_daemon(struct sb_metrics *m, const struct sb_app *app)
 {
 	const struct sb_config *config = &app->settings->config;
@@ -152,12 +193,7 @@ static void tell_daemon(struct sb_metrics *m, const struct sb_app *app)
 	sb_metrics_gauge(m, "slotbell_certificate_expires_seconds",
 			 "Until when the certificate is good, Unix time.");
 	sb_metrics_count(m, NULL, NULL, (uint64_t)not_after);
-	sb_metrics_gauge(m, "slotbell_limit", "Limits in force, by their key.");
-	sb_metrics_count(m, "key", "sessions.max", config->sessions_max);
-	sb_metrics_count(m, "key", "sessions.handshakes", config->sessions_handshakes);
-	sb_metrics_count(m, "key", "sessions.return_per_second",
-			 config->sessions_return_per_second);
-	sb_metrics_count(m, "key", "sessions.window", config->sessions_window);
+	tell_limits(m, config);
 }
 
 static void on_metrics(void *data, struct sb_metrics *metrics)
@@ -165,13 +201,16 @@ static void on_metrics(void *data, struct sb_metrics *metrics)
 	const struct sb_app *app = data;
 	struct sb_hub_stats hub;
 	struct sb_server_stats server;
+	struct sb_door_stats door;
 
 	sb_hub_get_stats(app->hub, &hub);
 	sb_server_get_stats(app->server, &server);
+	sb_server_get_door_stats(app->server, &door);
 	tell_daemon(metrics, app);
 	tell_sessions(metrics, &hub);
 	tell_events(metrics, &hub);
 	tell_connections(metrics, &server);
+	tell_door(metrics, &door);
 	tell_database(metrics, app->pg);
 	sb_metrics_process(metrics, (double)app->started_us / 1e6);
 }

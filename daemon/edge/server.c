@@ -118,6 +118,7 @@ void sb_connection_adopt(struct sb_connection *connection)
 	};
 	struct lws *wsi;
 
+	connection->adopted = true;
 	server->adopting = connection;
 	server->adoption_failed = false;
 	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
@@ -145,7 +146,7 @@ void sb_connection_gone(struct sb_connection *connection)
 {
 	struct sb_server *server = connection->server;
 
-	if (connection->wsi && !connection->handshaken)
+	if (connection->adopted && !connection->handshaken)
 		server->handshakes[SB_HANDSHAKE_FAILED]++;
 	not_ready(connection);
 	release_slot(connection);

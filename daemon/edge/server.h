@@ -72,7 +72,7 @@ size_t sb_server_connections(const struct sb_server *server);
 #define SB_HANDSHAKES(X)                               \
 	X(FULL, "full")	      /* with a certificate */ \
 	X(RESUMED, "resumed") /* by a ticket */        \
-	X(FAILED, "failed")   /* the connection went before */
+	X(FAILED, "failed")   /* no TLS, or the connection went before */
 
 enum sb_handshake {
 #define SB_HANDSHAKE_ENUM(name, word) SB_HANDSHAKE_##name,

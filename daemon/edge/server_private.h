@@ -62,6 +62,7 @@ struct sb_connection {
 	bool overdue : 1;    /* has been in the waiting room for too long */
 	bool judged : 1;     /* its token was refused, and counted */
 	bool opening : 1;    /* holds a slot among the handshakes */
+	bool adopted : 1;    /* libwebsockets was given it, and TLS begins */
 	bool handshaken : 1; /* TLS is established */
 	bool is_ready : 1;   /* in server->ready */
 	bool to_cut : 1;     /* the session wants it dropped */

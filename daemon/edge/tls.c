@@ -156,9 +156,13 @@ static int on_certificate(SSL *ssl, void *data)
 /* Fires once more for what TLS 1.3 does after its handshake. */
 static void on_info(const SSL *ssl, int where, int value)
 {
+	const struct sb_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	struct sb_connection *connection = SSL_get_app_data(ssl);
 
 	(void)value;
+	/* A quick client's handshake may be through before the adopt call returns. */
+	if (!connection)
+		connection = server->adopting;
 	if (!(where & SSL_CB_HANDSHAKE_DONE) || !connection || connection->handshaken)
 		return;
 	connection->handshaken = true;

@@ -111,14 +111,16 @@ def test_handshakes_are_counted_by_how_they_end(daemon):
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS at all
         with contextlib.suppress(OSError):
             plain.recv(4096)
+    with socket.create_connection((daemon.address, daemon.port), 20) as plain:
+        plain.sendall(b"\x16\x03\x01")  # the beginning of one
     with socket.create_connection((daemon.address, daemon.port), 20):
-        pass  # not a word
+        pass  # not a word, as a balancer's probe
 
     def seen(kind):
         return value(metrics(daemon), "slotbell_handshakes_total", kind=kind) - value(before, "slotbell_handshakes_total", kind=kind)
 
     assert (seen("full"), seen("resumed")) == (1, 1)
-    wait_until(lambda: seen("failed") == 2, "both that failed are counted")
+    wait_until(lambda: seen("failed") == 3, "all that failed are counted")
 
 
 def test_the_older_format_says_the_same(daemon):
@@ -298,3 +300,25 @@ def test_an_address_that_is_taken_or_none_is_said(house, daemon):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 3
     assert "[listen] admin = 9464: not ADDRESS:PORT" in done.stderr and "[listen] address = localhost:1: not ADDRESS:PORT" in done.stderr
+
+
+def test_refusals_are_counted_by_their_reason(house):
+    daemon = house.daemon(listen__admin="127.0.0.1:0", sessions__unauthenticated_per_address=2)
+
+    async def story():
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(2):
+                await stack.enter_async_context(house.client(daemon, None))
+            async with house.client(daemon, None) as third:
+                assert await third.closed() == 4429
+        async with house.client(daemon, "sbd_1_" + "A" * 43) as guesser:
+            await guesser.hello()
+            assert await guesser.closed() == 4401
+
+    before = metrics(daemon)
+    run(story())
+    found = metrics(daemon)
+    assert value(found, "slotbell_refusals_total", reason="unauthenticated") == 1
+    assert value(found, "slotbell_tokens_refused_total") == 1
+    assert value(found, "slotbell_accepted_total") - value(before, "slotbell_accepted_total") == 4
+    assert value(found, "slotbell_limit", key="sessions.unauthenticated_per_address") == 2
