@@ -36,7 +36,7 @@ class House:
         if start:
             daemon.start()
             if self.cluster.pid:
-                wait_until(lambda: 'event="database up"' in daemon.log_text(), "the daemon finds its database")
+                wait_until(lambda: 'database up"' in daemon.log_text(), "the daemon finds its database")
         return daemon
 
     def enrol(self, mailbox, *options):
