@@ -72,7 +72,7 @@ def test_status_says_how_it_is(house, path):
 
 
 def test_sessions_are_listed_over_pages_and_one_is_kicked(house, path):
-    daemon, token = house.daemon(control__socket=path), house.enrol(ADA)
+    daemon, token = house.daemon(control__socket=path, sessions__unauthenticated_per_address=0), house.enrol(ADA)
 
     async def story():
         async with contextlib.AsyncExitStack() as stack:
