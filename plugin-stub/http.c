@@ -273,14 +273,14 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *user)
 
 /* ---- calls ---- */
 
-/* libcurl checks the name too; this is the rule that the websocket has. */
+/* libcurl checks the name as well; whom to trust is ours alone, as for the websocket. */
 static CURLcode on_tls(CURL *easy, void *ctx, void *user)
 {
-	const struct sb_http *http = user;
+	const struct sb_transport_options *options = &((const struct sb_http *)user)->options;
 
 	(void)easy;
-	return sb_tls_expect_host(ctx, http->options.url.host) == 0 ? CURLE_OK
-								    : CURLE_OUT_OF_MEMORY;
+	return sb_tls_rule(ctx, options->url.host, options->ca) == 0 ? CURLE_OK
+								     : CURLE_SSL_CACERT_BADFILE;
 }
 
 static bool add_header(struct sb_http_call *call, const char *name, const char *value)
@@ -304,15 +304,10 @@ static bool add_header(struct sb_http_call *call, const char *name, const char *
 static bool set_tls(struct sb_http_call *call)
 {
 	struct sb_http *http = call->http;
-	const char *ca = http->options.ca;
 
-	/* A CA that is named is the only one, so the system's folder is not to be looked at. */
-	if (ca && !(SET(CURLOPT_CAINFO, ca) && SET(CURLOPT_CAPATH, (char *)NULL)))
-		return false;
-	return SET(CURLOPT_PROTOCOLS_STR, "https") &&
-	       SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-	       SET(CURLOPT_SSL_CTX_FUNCTION, on_tls) && SET(CURLOPT_SSL_CTX_DATA, http) &&
-	       SET(CURLOPT_SHARE, http->share);
+	return SET(CURLOPT_PROTOCOLS_STR, "https") && SET(CURLOPT_CAINFO, (char *)NULL) &&
+	       SET(CURLOPT_CAPATH, (char *)NULL) && SET(CURLOPT_SSL_CTX_FUNCTION, on_tls) &&
+	       SET(CURLOPT_SSL_CTX_DATA, http) && SET(CURLOPT_SHARE, http->share);
 }
 
 /* "" keeps libcurl from asking the environment. */

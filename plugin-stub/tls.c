@@ -2,7 +2,7 @@
  * The client's TLS rules. Made here rather than by libwebsockets, whose own
  * check does not know IPv6 literals and whose own context trusts the system's
  * CAs beside a private one. Used by transport_ws
- * and, for its rule on names, by http.
+ * and http.
  */
 #include "plugin-stub/tls.h"
 
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* The connection inherits these parameters (SSL_new), so every handshake checks the name. */
-int sb_tls_expect_host(SSL_CTX *ctx, const char *host)
+static int expect_host(SSL_CTX *ctx, const char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
 
@@ -30,6 +30,20 @@ static int trust(SSL_CTX *ctx, const char *ca)
 	return SSL_CTX_load_verify_file(ctx, ca) ? 0 : -ENOENT;
 }
 
+int sb_tls_rule(SSL_CTX *ctx, const char *host, const char *ca)
+{
+	int err;
+
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	err = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ? 0 : -ENOMEM;
+	if (!err)
+		err = trust(ctx, ca);
+	if (!err)
+		err = expect_host(ctx, host);
+	ERR_clear_error();
+	return err;
+}
+
 int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -37,13 +51,7 @@ int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx)
 
 	if (!ctx)
 		return -ENOMEM;
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	err = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ? 0 : -ENOMEM;
-	if (!err)
-		err = trust(ctx, ca);
-	if (!err)
-		err = sb_tls_expect_host(ctx, host);
-	ERR_clear_error();
+	err = sb_tls_rule(ctx, host, ca);
 	if (err) {
 		SSL_CTX_free(ctx);
 		return err;

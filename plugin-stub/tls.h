@@ -14,8 +14,8 @@
  */
 int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx);
 
-/* Lets `ctx` accept certificates of `host` only, as above. 0 or -ENOMEM. */
-int sb_tls_expect_host(SSL_CTX *ctx, const char *host);
+/* Gives a context that somebody else made the same rules; errors as above. */
+int sb_tls_rule(SSL_CTX *ctx, const char *host, const char *ca);
 
 /* Is told why a handshake failed, in OpenSSL's words: "wrong version number". */
 struct sb_tls_watch {

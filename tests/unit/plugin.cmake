@@ -9,7 +9,7 @@ function(sb_faulty_test name)
 	target_link_options(${name} PRIVATE
 		-Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=close,--wrap=renameat)
 endfunction()
-foreach(part choice ical parts report sse url)
+foreach(part choice http_answer ical parts report sse url)
 	sb_unit_test(test_plugin_${part} LIBS sb_plugin)
 endforeach()
 sb_faulty_test(test_plugin_file)

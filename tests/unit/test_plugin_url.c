@@ -202,9 +202,35 @@ static void an_authority_has_brackets_where_a_literal_needs_them(void **state)
 	assert_string_equal(text, "bell.example.com:443");
 }
 
+static void siblings_stand_beside_the_session(void **state)
+{
+	static const struct {
+		const char *url, *path;
+	} cases[] = {
+		{"wss://b", "/v1/stream"},
+		{"wss://b/v1/session", "/v1/stream"},
+		{"wss://b/v1/session?a=/v1/session", "/v1/stream"},
+		{"wss://b/bell/v1/session", "/bell/v1/stream"},
+		{"wss://b/bell/v1/session?a=b", "/bell/v1/stream"},
+		{"wss://b/elsewhere", "/v1/stream"},
+		{"wss://b/v1/session/more", "/v1/stream"},
+	};
+	struct sb_url url;
+	const char *words;
+	char path[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(sb_url_parse(cases[i].url, &url, &words), 0);
+		sb_url_sibling(&url, "/v1/stream", path, sizeof(path));
+		assert_string_equal(path, cases[i].path);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(siblings_stand_beside_the_session),
 		cmocka_unit_test(a_url_is_host_port_and_path),
 		cmocka_unit_test(a_url_that_cannot_be_meant_is_refused_with_words),
 		cmocka_unit_test(host_and_path_have_a_limit),
