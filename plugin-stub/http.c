@@ -5,46 +5,18 @@
  * called from inside them: bytes go into the call's box, ends into libcurl's own
  * list. deliver() tells of both once libcurl is left.
  */
-#include "plugin-stub/http.h"
+#include "plugin-stub/http_private.h"
 
-#include "plugin-stub/frames.h"
 #include "plugin-stub/retry_after.h"
 #include "plugin-stub/tls.h"
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#define CONNECT_MS   15000L
-#define PROBLEM_MAX  65536 /* an answer that is none of 200 */
-#define BASE_SIZE    (SB_HOST_MAX + 32)
-#define ADDRESS_SIZE (BASE_SIZE + 2 * SB_PATH_MAX)
-
-struct sb_http {
-	uv_loop_t *loop;
-	uv_timer_t timer; /* libcurl's */
-	CURLM *multi;
-	CURLSH *share; /* TLS sessions: the server closes after each answer */
-	struct sb_transport_options options;
-	char *authorization; /* the whole header */
-	struct sb_http_call *calls;
-};
-
-struct sb_http_call {
-	struct sb_http_call *prev, *next;
-	struct sb_http *http;
-	struct sb_http_handler handler;
-	CURL *easy;
-	struct curl_slist *headers;
-	char *body; /* owned */
-	size_t answer_max;
-	struct sb_inbox in; /* what came and was not told yet */
-	bool finished;
-	CURLcode code; /* once finished */
-	char error[CURL_ERROR_SIZE];
-};
+#define CONNECT_MS  15000L
+#define PROBLEM_MAX 65536 /* an answer that is none of 200 */
 
 /* One socket of libcurl's that is watched for it. */
 struct watch {
@@ -273,96 +245,7 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *user)
 
 /* ---- calls ---- */
 
-/* libcurl checks the name as well; whom to trust is ours alone, as for the websocket. */
-static CURLcode on_tls(CURL *easy, void *ctx, void *user)
-{
-	const struct sb_transport_options *options = &((const struct sb_http *)user)->options;
-
-	(void)easy;
-	return sb_tls_rule(ctx, options->url.host, options->ca) == 0 ? CURLE_OK
-								     : CURLE_SSL_CACERT_BADFILE;
-}
-
-static bool add_header(struct sb_http_call *call, const char *name, const char *value)
-{
-	struct curl_slist *longer;
-	char *text;
-
-	if (asprintf(&text, "%s%s", name, value) < 0)
-		return false;
-	longer = curl_slist_append(call->headers, text);
-	explicit_bzero(text, strlen(text));
-	free(text);
-	if (longer)
-		call->headers = longer;
-	return longer != NULL;
-}
-
-/* Each is a long, a pointer or a function: curl_easy_setopt() takes all of them. */
-#define SET(option, value) (curl_easy_setopt(call->easy, option, value) == CURLE_OK)
-
-static bool set_tls(struct sb_http_call *call)
-{
-	struct sb_http *http = call->http;
-
-	return SET(CURLOPT_PROTOCOLS_STR, "https") && SET(CURLOPT_CAINFO, (char *)NULL) &&
-	       SET(CURLOPT_CAPATH, (char *)NULL) && SET(CURLOPT_SSL_CTX_FUNCTION, on_tls) &&
-	       SET(CURLOPT_SSL_CTX_DATA, http) && SET(CURLOPT_SHARE, http->share);
-}
-
-/* "" keeps libcurl from asking the environment. */
-static bool set_proxy(struct sb_http_call *call)
-{
-	const struct sb_proxy *proxy = &call->http->options.proxy;
-	char authority[SB_HOST_MAX + 16], address[sizeof(authority) + 8],
-		login[SB_PROXY_AUTH_MAX + 1];
-	bool good;
-	char *colon;
-
-	if (!SET(CURLOPT_NOPROXY, ""))
-		return false;
-	if (!proxy->host[0])
-		return SET(CURLOPT_PROXY, "");
-	sb_url_authority(proxy->host, proxy->port, authority, sizeof(authority));
-	snprintf(address, sizeof(address), "http://%s", authority);
-	if (!SET(CURLOPT_PROXY, address) || !SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L))
-		return false;
-	if (!proxy->auth[0])
-		return true;
-	snprintf(login, sizeof(login), "%s", proxy->auth);
-	colon = strchr(login, ':');
-	*colon = '\0'; /* url.c: there is one */
-	good = SET(CURLOPT_PROXYUSERNAME, login) && SET(CURLOPT_PROXYPASSWORD, colon + 1);
-	explicit_bzero(login, sizeof(login));
-	return good;
-}
-
-static bool set_request(struct sb_http_call *call, const struct sb_http_request *request)
-{
-	struct sb_http *http = call->http;
-	char authority[SB_HOST_MAX + 16], address[ADDRESS_SIZE], path[SB_PATH_MAX + 128];
-
-	sb_url_authority(http->options.url.host, http->options.url.port, authority,
-			 sizeof(authority));
-	sb_url_sibling(&http->options.url, request->path, path, sizeof(path));
-	snprintf(address, sizeof(address), "https://%s%s", authority, path);
-	if (!SET(CURLOPT_URL, address) || !add_header(call, "", http->authorization))
-		return false;
-	if (request->last_event_id && !add_header(call, "Last-Event-ID: ", request->last_event_id))
-		return false;
-	if (request->body) {
-		call->body = malloc(request->body_len);
-		if (!call->body)
-			return false;
-		memcpy(call->body, request->body, request->body_len);
-		if (!add_header(call, "", "Content-Type: application/json") ||
-		    !add_header(call, "", "Expect:") || !SET(CURLOPT_POST, 1L) ||
-		    !SET(CURLOPT_POSTFIELDSIZE, (long)request->body_len) ||
-		    !SET(CURLOPT_POSTFIELDS, call->body))
-			return false;
-	}
-	return SET(CURLOPT_HTTPHEADER, call->headers);
-}
+#define SET(option, value) SB_CURL_SET(call, option, value)
 
 static bool set_all(struct sb_http_call *call, const struct sb_http_request *request)
 {
@@ -372,8 +255,7 @@ static bool set_all(struct sb_http_call *call, const struct sb_http_request *req
 	       SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_FORBID_REUSE, 1L) &&
 	       SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) &&
 	       /* A call that is cancelled does not wait for its name look-up. */
-	       SET(CURLOPT_QUICK_EXIT, 1L) && set_tls(call) && set_proxy(call) &&
-	       set_request(call, request);
+	       SET(CURLOPT_QUICK_EXIT, 1L) && sb_http_set_request(call, request);
 }
 
 struct sb_http_call *sb_http_start(struct sb_http *http, const struct sb_http_request *request,

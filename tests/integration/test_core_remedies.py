@@ -41,7 +41,7 @@ REMEDIES = {
         "test_core_resume", "an_older_session_whose_answer_comes_late_gives_way"),
     "an old socket's end removes its own session": Remedy(
         "devices.c", "if (first == session && session->device_next) {", "if (0) {",
-        "test_core_resume", "late_close_of_an_old_socket_keeps_the_new_session"),
+        "test_core_rivals", "late_close_of_an_old_socket_keeps_the_new_session"),
     "mode once replaces nobody": Remedy(
         "session_store.c", "if (session->role == SB_ROLE_LIVE && !take_over(session))", "if (!take_over(session))",
         "test_core_resume", "mode_once_catches_up_and_leaves_and_replaces_nobody"),

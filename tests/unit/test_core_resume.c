@@ -419,30 +419,9 @@ static void whatever_happens_everyone_gets_everything_in_order(void **state)
 	}
 }
 
-static void late_close_of_an_old_socket_keeps_the_new_session(void **state)
-{
-	struct world *world = world_new();
-	struct client old, new;
-
-	(void)state;
-	client_hello(&old, world, 1, "");
-	(void)client_said(&old);
-	client_hello(&new, world, 1, "");
-	assert_string_equal(client_said(&new), "welcome 0; live 0");
-	assert_string_equal(client_said(&old), "close 4409");
-	client_drop(&old);
-	/* News of the device still find its session. */
-	world->devices[1].outcome = SB_AUTH_REVOKED;
-	sb_hub_recheck(world->hub, 1);
-	assert_string_equal(client_said(&new), "close 4403");
-	client_drop(&new);
-	world_free(world);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(late_close_of_an_old_socket_keeps_the_new_session),
 		cmocka_unit_test(a_session_starts_from_the_later_of_its_cursor_and_the_stored_one),
 		cmocka_unit_test(what_was_not_acked_comes_again_and_nothing_else),
 		cmocka_unit_test(a_commit_between_authentication_and_registration_is_delivered),

@@ -172,9 +172,30 @@ static void short_visits_and_other_devices_are_none_of_their_business(void **sta
 	world_free(world);
 }
 
+static void late_close_of_an_old_socket_keeps_the_new_session(void **state)
+{
+	struct world *world = world_new();
+	struct client old, new;
+
+	(void)state;
+	client_hello(&old, world, 1, "");
+	(void)client_said(&old);
+	client_hello(&new, world, 1, "");
+	assert_string_equal(client_said(&new), "welcome 0; live 0");
+	assert_string_equal(client_said(&old), "close 4409");
+	client_drop(&old);
+	/* News of the device still find its session. */
+	world->devices[1].outcome = SB_AUTH_REVOKED;
+	sb_hub_recheck(world->hub, 1);
+	assert_string_equal(client_said(&new), "close 4403");
+	client_drop(&new);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(late_close_of_an_old_socket_keeps_the_new_session),
 		cmocka_unit_test(a_few_in_a_row_are_nothing_and_then_each_waits_longer),
 		cmocka_unit_test(only_quick_ones_are_a_row),
 		cmocka_unit_test(no_more_devices_than_the_bound_are_remembered_and_the_newest_are),
