@@ -29,11 +29,9 @@ static bool on_event(void *data, const char *name, const char *bytes, size_t len
 static int feed(struct sb_sse *sse, struct heard *heard, const char *bytes, size_t len)
 {
 	/* Of its own length, so that a byte too far is seen. */
-	char *copy = malloc(len + 1);
+	char *copy = malloc(len ? len : 1);
 	int err;
 
-	assert_non_null(copy);
-	copy = realloc(copy, len ? len : 1);
 	assert_non_null(copy);
 	memcpy(copy, bytes, len);
 	err = sb_sse_feed(sse, copy, len,
