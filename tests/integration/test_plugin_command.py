@@ -32,7 +32,7 @@ def test_help_and_version_are_0_and_on_standard_output(folder):
 def test_help_and_manual_page_name_every_option(folder):
     source = (ROOT / "plugin-stub/options.c").read_text()
     options = re.findall(r'{"([a-z-]+)", (?:required|no)_argument', source)
-    assert len(options) == 12
+    assert len(options) == 13
     text, page = run(folder, "--help").stdout, (ROOT / "docs/man/slotbell-plugin.1").read_text()
     for name in options:
         assert re.search(rf"--{name}\b", text) and re.search(rf"^\.It Fl -{name}\b", page, re.MULTILINE), name
