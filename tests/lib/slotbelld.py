@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,9 +31,11 @@ def built(program):
 
 def spawn(command, log, stdout=None, prefix=()):
     """A process that the kernel ends when we end, in a session of its own, so that Ctrl-C is ours alone."""
+    # What the kernel waits for is the end of the thread that asked: one that a test borrowed ends sooner than we do.
+    with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if threading.current_thread() is threading.main_thread() else []
     with open(log, "ab") as file:
         return subprocess.Popen(
-            [*prefix, "setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], stdin=subprocess.DEVNULL,
+            [*prefix, *with_us, *map(str, command)], stdin=subprocess.DEVNULL,
             stdout=stdout or file, stderr=file, env=ENVIRONMENT, start_new_session=True)
 
 
