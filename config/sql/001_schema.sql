@@ -94,8 +94,9 @@ CREATE TABLE slotbell.event (
     octets integer NOT NULL
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX event_seq ON slotbell.event (mailbox_id, seq) WHERE seq IS NOT NULL;
--- By transaction, so that a commit touches its own events only, however many dead entries others left.
-CREATE INDEX event_unnumbered ON slotbell.event (xact) WHERE seq IS NULL;
+-- By transaction, so that a commit touches its own events only, however many dead entries others left; and in it by
+-- booking, so that one event of many is found at once.
+CREATE INDEX event_unnumbered ON slotbell.event (xact, uid, id) WHERE seq IS NULL;
 
 -- What dedupe needs of a booking; it outlives the event and holds no personal data.
 CREATE TABLE slotbell.booking_state (

@@ -52,7 +52,11 @@ DECLARE
     here record;
     numbered record;
 BEGIN
-    -- The first firing numbers all events of the transaction; for the others nothing is left.
+    -- The first firing numbers all events of the transaction. The others see by one look that theirs has its number: to look
+    -- for all that are left would pass over all that were numbered just now.
+    IF NOT EXISTS (SELECT FROM slotbell.event e WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL) THEN
+        RETURN NULL;
+    END IF;
     FOR pending IN
         SELECT mailbox_id, count(*) AS events FROM slotbell.event
         WHERE xact = pg_current_xact_id() AND seq IS NULL GROUP BY mailbox_id ORDER BY mailbox_id

@@ -109,6 +109,29 @@ def test_who_commits_first_has_the_lower_number(db):
     assert db.query("SELECT uid FROM slotbell.event ORDER BY seq") == ["began second", "began first"]
 
 
+def entries_read(db, count):
+    """How many entries of the index of unnumbered events a commit of so many bookings reads."""
+    connection = db.connect(autocommit=False)
+    connection.execute(f"SELECT count(slotbell.publish('{ADA}', 'u' || i, '2026-11-24 09:00+00', 30, 'UTC', 'Intro call')) FROM generate_series(1, %s) i", (count,))
+    connection.commit()
+    connection.close()  # tells its statistics
+    read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'event_unnumbered'"
+    wait_until("the statistics are told", lambda: db.one(read) > 0)
+    assert db.seqs(ADA) == list(range(1, count + 1))
+    return db.one(read)
+
+
+def test_the_work_of_a_commit_grows_with_its_bookings_and_not_with_their_square(db):
+    db.enrol(ADA)
+    assert entries_read(db, 500) < 10 * 500
+
+
+def test_looking_for_all_that_are_left_each_time_it_would(db):
+    db.enrol(ADA)
+    db.cripple("number_events", ("RETURN NULL;\n    END IF;", "NULL;\n    END IF;"))
+    assert entries_read(db, 500) > 500 * 500
+
+
 def test_writers_that_commit_and_roll_back_leave_a_gapless_row_that_readers_only_see_grow(db):
     mailboxes = [f"m{i}@example.com" for i in range(5)]
     for mailbox in mailboxes:
