@@ -37,6 +37,10 @@ struct sb_app {
 	int64_t started_us;	    /* Unix time */
 	uv_timer_t tick;
 	uint64_t tick_due_ms; /* when it rings, while it is active */
+	struct {	      /* when memory was last given back */
+		uint64_t handshakes;
+		size_t connections;
+	} trimmed;
 	uv_prepare_t before_poll;
 	uv_signal_t on_term, on_int, on_hup;
 	struct sb_reload reload;

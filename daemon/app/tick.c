@@ -5,15 +5,41 @@
  * more of a processor than a thousand sessions at rest.
  */
 #include "daemon/app/app_private.h"
+#include <malloc.h>
 
 /* Rings at least this often: for what hangs on the wall clock, which may be set. */
 #define TICK_MAX_MS 1000
 /* The same while draining, when it is looked whether all are gone. */
 #define TICK_DRAIN_MS 100
 
+/* So many connections that came or went leave enough behind that it is worth a look. */
+#define TRIM_CONNECTIONS 256
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/*
+ * What handshakes took and gave back lies in holes between the sessions that
+ * they opened, and what a crowd held that left lies below whatever came last.
+ * When no handshake is in progress it goes back to the system: a third of a
+ * millisecond with 15,000 sessions.
+ */
+static void give_memory_back(struct sb_app *app)
+{
+	struct sb_server_stats stats;
+	uint64_t handshakes = 0;
+
+	sb_server_get_stats(app->server, &stats);
+	for (size_t i = 0; i < SB_HANDSHAKE_COUNT; i++)
+		handshakes += stats.handshakes[i];
+	if (stats.opening || (handshakes < app->trimmed.handshakes + TRIM_CONNECTIONS &&
+			      stats.connections + TRIM_CONNECTIONS > app->trimmed.connections))
+		return;
+	app->trimmed.handshakes = handshakes;
+	app->trimmed.connections = stats.connections;
+	(void)malloc_trim(0);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -24,6 +50,7 @@ static void on_tick(uv_timer_t *timer)
 		return;
 	sb_hub_tick(app->hub);
 	sb_server_tick(app->server);
+	give_memory_back(app);
 	sb_app_drain_tick(app);
 }
 

@@ -2,9 +2,17 @@
 
 import asyncio
 import re
+import sys
 import time
 
+import pytest
+from ctl_support import wait_until
 from session_client import run
+from slotbelld import ROOT
+
+sys.path.insert(0, str(ROOT / "tests/bench"))
+
+import rest  # noqa: E402
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -46,3 +54,19 @@ def test_sessions_at_rest_wake_it_for_heartbeats_and_for_nothing_else(house):
         return found
 
     assert run(story()) < 10 + 4
+
+
+def test_memory_goes_back_when_a_crowd_has_left(house, tmp_path):
+    """With what is shipped: AddressSanitizer has an allocator of its own, which gives nothing back."""
+    if not (rest.BUILD / "slotbelld").exists():
+        pytest.skip("preset release has not been built")
+    crowd = 600
+    daemon = house.daemon(start=False, sessions__unauthenticated_per_address=0)
+    daemon.program = rest.BUILD / "slotbelld"
+    daemon.start()
+    (tmp_path / "tokens").write_text("\n".join(rest.enrol(house.ctl.url, crowd)) + "\n")
+    before = daemon.rss_bytes()
+    with rest.Crowd(daemon, tmp_path / "tokens", crowd, False):
+        held = daemon.rss_bytes() - before
+    assert held > crowd * 12 * 1024
+    wait_until(lambda: daemon.rss_bytes() - before < held / 2, f"{held} bytes came back")
