@@ -5,6 +5,7 @@
  */
 #include "daemon/app/app.h"
 #include "daemon/app/settings.h"
+#include "daemon/edge/tls_memory.h"
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -99,6 +100,7 @@ static void set_up_process(void)
 {
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+	(void)sb_tls_memory_setup(); /* without it, it only takes longer */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN); /* until there is something to reload */
 }

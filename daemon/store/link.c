@@ -48,6 +48,7 @@ int sb_pg_link_watch(struct sb_pg_link *link, int events)
 		return r;
 	}
 	link->poll->data = link;
+	link->watched = events;
 	return uv_poll_start(link->poll, events, on_poll);
 }
 
@@ -115,7 +116,7 @@ void sb_pg_link_ready(struct sb_pg_link *link)
 
 void sb_pg_link_flush(struct sb_pg_link *link)
 {
-	int r;
+	int r, events;
 
 	if (!link->conn || link->closing || link->dropped[0])
 		return;
@@ -124,12 +125,14 @@ void sb_pg_link_flush(struct sb_pg_link *link)
 		sb_pg_link_drop(link, PQerrorMessage(link->conn));
 		return;
 	}
+	events = UV_READABLE | (r == 1 ? UV_WRITABLE : 0);
 	if (!link->poll || !uv_is_active((uv_handle_t *)link->poll)) {
-		if (sb_pg_link_watch(link, UV_READABLE | (r == 1 ? UV_WRITABLE : 0)) < 0)
+		if (sb_pg_link_watch(link, events) < 0)
 			sb_pg_link_drop(link, "cannot watch the socket");
-		return;
+	} else if (link->watched != events) { /* two system calls, also for the same ones */
+		link->watched = events;
+		(void)uv_poll_start(link->poll, events, on_poll);
 	}
-	(void)uv_poll_start(link->poll, UV_READABLE | (r == 1 ? UV_WRITABLE : 0), on_poll);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

@@ -41,6 +41,7 @@ struct sb_pg_link {
 
 	PGconn *conn;
 	uv_poll_t *poll;   /* made anew for each step of connecting */
+	int watched;	   /* what it waits for, of uv_poll's events */
 	uint64_t since_ms; /* established at */
 	bool dispatching;  /* inside sb_pg_link_ready(): conn must stay */
 	bool closing;

@@ -1,4 +1,4 @@
-foreach(part network proxy_header)
+foreach(part network proxy_header tls_memory)
 	sb_unit_test(test_edge_${part} LIBS sb_edge)
 endforeach()
 # Memory that fails on request.
