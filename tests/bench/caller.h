@@ -20,7 +20,10 @@ struct sb_line {
 	socklen_t address_len;
 	char name[256]; /* of the host, as in the URL */
 	SSL_CTX *tls;
-	SSL_SESSION *ticket; /* for resumption; NULL: full handshakes */
+	/* For resumption, a copy, as OpenSSL spoils that of a connection which ends without a
+	 * word; NULL: full handshakes. */
+	SSL_SESSION *ticket;
+	const char *path; /* a plain GET of this instead of the upgrade, with the token; or NULL */
 	int epoll;
 };
 
@@ -29,14 +32,16 @@ enum sb_caller_state {
 	SB_CALLER_TCP,
 	SB_CALLER_TLS,
 	SB_CALLER_UPGRADE,
-	SB_CALLER_OPEN
+	SB_CALLER_OPEN,
+	SB_CALLER_ANSWERED /* a plain request; the server's end of the connection is still to come
+			    */
 };
 
 struct sb_caller;
 
 /* What a crowd hears of its callers; never from inside sb_caller_call(). */
 struct sb_caller_ops {
-	void (*opened)(struct sb_caller *caller); /* 101 */
+	void (*opened)(struct sb_caller *caller); /* 101; or a plain request's answer, see status */
 	/* A text message, whole; borrowed until return. */
 	void (*message)(struct sb_caller *caller, const char *bytes, size_t len);
 	/* It ended: a close code, or 0 when there was none, and then why. May call again. */
@@ -53,7 +58,8 @@ struct sb_caller {
 	uint64_t pings;
 	int fd;
 	uint16_t close_code;
-	uint8_t state; /* enum sb_caller_state */
+	uint16_t status; /* of a plain request's answer */
+	uint8_t state;	 /* enum sb_caller_state */
 	uint8_t out_len;
 	bool live;		/* its crowd's own mark */
 	bool resumed;		/* the TLS session was */

@@ -21,19 +21,24 @@ static const char help[] =
 	"\n"
 	"Commands:\n"
 	"  idle    sessions that come, are live, and stay, answering pings\n"
+	"  storm   the same, acking bookings, and coming back when the connection ends\n"
+	"  shake   connections that go through TLS and upgrade, say nothing, and stay\n"
+	"  ask     GET /v1/reconnect at --rate, at most --sessions of them open at once\n"
 	"  knock   connections that say hello without a token, one after the other\n"
 	"\n"
 	"Options:\n"
 	"  --url URL          where slotbelld is\n"
 	"  --ca FILE          the authority of its certificate, instead of the system's\n"
-	"  --tokens FILE      one token per line; idle needs as many as sessions\n"
-	"  --sessions N       how many; of idle, by default all tokens\n"
+	"  --tokens FILE      one token per line; idle and storm need one for each session,\n"
+	"                     ask takes them in turn\n"
+	"  --sessions N       how many; by default as many as tokens\n"
 	"  --connecting N     on their way in at once (64)\n"
-	"  --seconds S        idle: to stay so long; by default until standard input ends\n"
+	"  --seconds S        to stay, or to ask, so long; by default until standard input ends\n"
+	"  --rate N           ask: requests per second (100)\n"
 	"  --resume           resume the TLS session of the first one\n"
 	"  --help             print this, and end\n"
 	"\n"
-	"What it reached is a line of JSON each on standard output: live and stayed, or knocked.\n"
+	"What it reached is a line of JSON each on standard output: live, back, stayed, knocked.\n"
 	"Exit status: 0 done, 1 some were lost, 2 usage.\n";
 
 struct options {
@@ -59,7 +64,7 @@ static bool read_number(const char *text, double *ret_value)
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-	enum { URL = 256, CA, TOKENS, SESSIONS, CONNECTING, SECONDS, RESUME, HELP };
+	enum { URL = 256, CA, TOKENS, SESSIONS, CONNECTING, SECONDS, RATE, RESUME, HELP };
 	static const struct option known[] = {
 		{"url", required_argument, NULL, URL},
 		{"ca", required_argument, NULL, CA},
@@ -67,6 +72,7 @@ static int read_options(int argc, char **argv, struct options *options)
 		{"sessions", required_argument, NULL, SESSIONS},
 		{"connecting", required_argument, NULL, CONNECTING},
 		{"seconds", required_argument, NULL, SECONDS},
+		{"rate", required_argument, NULL, RATE},
 		{"resume", no_argument, NULL, RESUME},
 		{"help", no_argument, NULL, HELP},
 		{0},
@@ -75,8 +81,9 @@ static int read_options(int argc, char **argv, struct options *options)
 	int option;
 
 	options->plan.connecting = 64;
+	options->plan.rate = 100;
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option >= SESSIONS && option <= SECONDS && !read_number(optarg, &number))
+		if (option >= SESSIONS && option <= RATE && !read_number(optarg, &number))
 			return usage("not a number: ", optarg);
 		switch (option) {
 		case URL:
@@ -96,6 +103,9 @@ static int read_options(int argc, char **argv, struct options *options)
 			break;
 		case SECONDS:
 			options->plan.seconds = number;
+			break;
+		case RATE:
+			options->plan.rate = number;
 			break;
 		case RESUME:
 			options->plan.resume = true;
@@ -136,7 +146,7 @@ static int read_tokens(const char *path, struct sb_crowd_plan *plan)
 	(void)fclose(file);
 	if (!plan->sessions)
 		plan->sessions = count;
-	return count >= plan->sessions ? 0 : usage("fewer tokens than sessions in ", path);
+	return count ? 0 : usage("no token in ", path);
 }
 
 /* ---- the line ---- */
@@ -203,43 +213,60 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* 0, or the exit status of who called it wrongly. */
-static int prepare(struct options *options, const char *command, struct sb_line *line)
-{
-	bool is_idle = !strcmp(command, "idle");
+static const struct command {
+	const char *name;
+	int (*run)(struct sb_line *line, const struct sb_crowd_plan *plan);
+	bool needs_tokens, token_each;
+} commands[] = {
+	{"idle", sb_crowd_idle, true, true},	 {"storm", sb_crowd_storm, true, true},
+	{"shake", sb_crowd_shake, false, false}, {"ask", sb_crowd_ask, true, false},
+	{"knock", sb_crowd_knock, false, false},
+};
 
-	if (!is_idle && strcmp(command, "knock") != 0)
-		return usage("no such command: ", command);
-	if (is_idle && !options->tokens)
-		return usage("idle needs --tokens", "");
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* 0, or the exit status of who called it wrongly. */
+static int prepare(struct options *options, const struct command *command, struct sb_line *line)
+{
+	if (command->needs_tokens && !options->tokens)
+		return usage(command->name, " needs --tokens");
 	if (options->tokens && read_tokens(options->tokens, &options->plan) != 0)
 		return EXIT_USAGE;
+	if (command->token_each && options->plan.token_count < options->plan.sessions)
+		return usage("fewer tokens than sessions in ", options->tokens);
 	if (!options->plan.sessions || !options->plan.connecting)
 		return usage("--sessions and --connecting must not be 0", "");
 	return find_address(options->url, line) ? EXIT_USAGE : set_up_tls(options->ca, line);
-}
-
-static int run(const char *command, struct sb_line *line, const struct sb_crowd_plan *plan)
-{
-	raise_descriptor_limit();
-	(void)signal(SIGPIPE, SIG_IGN);
-	line->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return !strcmp(command, "idle") ? sb_crowd_idle(line, plan) : sb_crowd_knock(line, plan);
 }
 
 int main(int argc, char **argv)
 {
 	struct options options = {0};
 	struct sb_line line = {0};
+	const struct command *command;
 	int status = read_options(argc, argv, &options);
 
 	if (status >= 0)
 		return status;
 	if (optind + 1 != argc)
-		return usage("one command is needed: idle or knock", "");
-	status = prepare(&options, argv[optind], &line);
-	if (status == 0)
-		status = run(argv[optind], &line, &options.plan);
+		return usage("one command is needed", "");
+	command = find_command(argv[optind]);
+	if (!command)
+		return usage("no such command: ", argv[optind]);
+	status = prepare(&options, command, &line);
+	if (status == 0) {
+		raise_descriptor_limit();
+		(void)signal(SIGPIPE, SIG_IGN);
+		line.epoll = epoll_create1(EPOLL_CLOEXEC);
+		status = command->run(&line, &options.plan);
+	}
 	SSL_CTX_free(line.tls);
 	forget_tokens(&options.plan);
 	return status;

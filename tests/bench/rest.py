@@ -9,46 +9,13 @@ before the first session, and what the daemon does without any, is told apart.
 """
 
 import argparse
-import base64
-import hashlib
 import json
-import os
 import pathlib
 import subprocess
-import sys
-import tempfile
 import time
 
-import psycopg
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/lib"))
-
-from pgcluster import PgCluster  # noqa: E402
-from slotbelld import ENVIRONMENT, Daemon, certificate  # noqa: E402
-
-BUILD = ROOT / "build"
-LOGIN = "slotbelld_login"
-
-
-def cpu_ns(pid):
-    """Time on a processor, of all its threads."""
-    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
-
-
-def enrol(url, count):
-    """So many devices, each with a mailbox of its own; their tokens."""
-    salt, tokens = bytes(16), []
-    with psycopg.connect(url, autocommit=True) as connection:
-        for first in range(0, count, 500):  # each takes a lock, and there are only so many for a transaction
-            secrets = [os.urandom(32) for _ in range(first, min(first + 500, count))]
-            hashes = [hashlib.sha256(salt + hashlib.sha256(secret).digest()).digest() for secret in secrets]
-            ids = connection.execute(
-                "SELECT slotbell.enrol('m' || %s + n || '@bench.example', 'bench', NULL, %s, hash)"
-                " FROM unnest(%s::bytea[]) WITH ORDINALITY AS given(hash, n) ORDER BY n", (first, salt, hashes)).fetchall()
-            tokens += [f"sbd_{number}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
-                       for (number,), secret in zip(ids, secrets)]
-    return tokens
+from bench_house import BUILD, ENVIRONMENT, LOGIN, cpu_ns, house
+from slotbelld import Daemon
 
 
 class Crowd:
@@ -114,14 +81,8 @@ def main():
     options = parser.parse_args()
     counts = [int(word) for word in options.sessions.split(",")]
 
-    with tempfile.TemporaryDirectory(prefix="sbrest-") as folder, PgCluster() as cluster:
-        folder = pathlib.Path(folder)
-        url = cluster.create_database("bench")
-        subprocess.run([BUILD / "slotbellctl", "--database", url, "db", "init"], check=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-        cluster.psql(f"CREATE ROLE {LOGIN} LOGIN; GRANT slotbell_daemon TO {LOGIN}")
-        tokens = folder / "tokens"
-        tokens.write_text("\n".join(enrol(url, max(counts))) + "\n")
-        certificates, rows, nobody = certificate(folder / "certificates"), [], 0
+    with house(max(counts)) as (folder, cluster, certificates, _):
+        rows, nobody = [], 0
         for number, count in enumerate(counts):
             daemon = Daemon(folder / str(number), certificates, cluster.url("bench", LOGIN), options.program,
                             {"log.level": "warning", "sessions.max": max(counts) + 100})
@@ -129,7 +90,7 @@ def main():
             try:
                 if not nobody:
                     nobody = idle_us(daemon, 12)
-                rows.append(measure(daemon, tokens, count, options.seconds, options.resume))
+                rows.append(measure(daemon, folder / "tokens", count, options.seconds, options.resume))
             finally:
                 daemon.stop()
     if options.json:

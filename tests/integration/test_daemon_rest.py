@@ -12,6 +12,7 @@ from slotbelld import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/bench"))
 
+import bench_house  # noqa: E402
 import rest  # noqa: E402
 
 pytest_plugins = ["fixtures_daemon"]
@@ -58,13 +59,13 @@ def test_sessions_at_rest_wake_it_for_heartbeats_and_for_nothing_else(house):
 
 def test_memory_goes_back_when_a_crowd_has_left(house, tmp_path):
     """With what is shipped: AddressSanitizer has an allocator of its own, which gives nothing back."""
-    if not (rest.BUILD / "slotbelld").exists():
+    if not (bench_house.BUILD / "slotbelld").exists():
         pytest.skip("preset release has not been built")
     crowd = 600
     daemon = house.daemon(start=False, sessions__unauthenticated_per_address=0)
-    daemon.program = rest.BUILD / "slotbelld"
+    daemon.program = bench_house.BUILD / "slotbelld"
     daemon.start()
-    (tmp_path / "tokens").write_text("\n".join(rest.enrol(house.ctl.url, crowd)) + "\n")
+    (tmp_path / "tokens").write_text("\n".join(bench_house.enrol(house.ctl.url, crowd)) + "\n")
     before = daemon.rss_bytes()
     with rest.Crowd(daemon, tmp_path / "tokens", crowd, False):
         held = daemon.rss_bytes() - before
