@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
-	server.ping_every_ms = argc == 4 ? (uint64_t)atoi(argv[3]) * 1000 : 0;
+	server.ping_every_ms = argc == 4 ? strtoull(argv[3], NULL, 10) * 1000 : 0;
 	port = listen_anywhere();
 	if (port < 0 || set_up_tls(argv[1], argv[2]) != 0) {
 		(void)fputs("bare-server: cannot use the certificate and key, or a port\n", stderr);
