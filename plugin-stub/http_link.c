@@ -8,6 +8,8 @@
 
 #define CLOSE_MS       2000 /* for acks on their way, once the session is over */
 #define ACK_ANSWER_MAX 65536
+/* For an answer to an ack: longer than a daemon lets one wait for its database. */
+#define ACK_MS 20000
 
 static const char pong[] = "{\"type\":\"pong\"}";
 
@@ -25,6 +27,7 @@ static void stop_all(struct sb_http_link *link)
 	link->ops->stop(link);
 	sb_http_cancel(link->ack_call);
 	link->ack_call = NULL;
+	uv_timer_stop(&link->ack_late);
 	sb_outbox_clear(&link->acks);
 }
 
@@ -172,11 +175,21 @@ bool sb_http_link_is_settled(const struct sb_http_link *link)
 
 static void post_next(struct sb_http_link *link);
 
+/* Nothing else would tell: a stream goes on, and a poll waits for its ack for ever. */
+static void on_ack_late(uv_timer_t *timer)
+{
+	struct sb_http_link *link = timer->data;
+
+	sb_ending_explain(&link->ending, "the server did not answer an ack");
+	sb_http_link_drop(&link->transport);
+}
+
 static void on_ack_done(void *data, const struct sb_http_answer *answer)
 {
 	struct sb_http_link *link = data;
 
 	link->ack_call = NULL;
+	uv_timer_stop(&link->ack_late);
 	/* 200: acked; 409 with a reset; 409 with a problem is none of ours. */
 	if (!answer->is_whole || (answer->status != 200 && answer->status != 409) ||
 	    strncmp(answer->type, "application/json", strlen("application/json")) != 0) {
@@ -212,7 +225,9 @@ static void post_next(struct sb_http_link *link)
 								 .answer_max = ACK_ANSWER_MAX},
 				       &handler);
 	free(out);
-	if (!link->ack_call)
+	if (link->ack_call)
+		uv_timer_start(&link->ack_late, on_ack_late, ACK_MS, 0);
+	else
 		sb_http_link_drop(&link->transport);
 }
 
@@ -286,7 +301,8 @@ int sb_http_link_init(struct sb_http_link *link, const struct sb_http_link_ops *
 	link->loop = loop;
 	sb_outbox_init(&link->acks);
 	uv_timer_init(loop, &link->later);
-	link->later.data = link;
+	uv_timer_init(loop, &link->ack_late);
+	link->later.data = link->ack_late.data = link;
 	return sb_http_new(loop, options, &link->http);
 }
 
@@ -295,5 +311,6 @@ void sb_http_link_fini(struct sb_http_link *link)
 	stop_all(link);
 	sb_http_free(link->http);
 	uv_close((uv_handle_t *)&link->later, NULL);
+	uv_close((uv_handle_t *)&link->ack_late, NULL);
 	uv_run(link->loop, UV_RUN_DEFAULT);
 }

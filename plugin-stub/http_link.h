@@ -61,6 +61,7 @@ struct sb_http_link {
 	/* POST /v1/acks. */
 	struct sb_outbox acks; /* those that wait */
 	struct sb_http_call *ack_call;
+	uv_timer_t ack_late; /* it is not answered */
 };
 
 /* Fills *link, all zero before. As sb_transport_ws_new(); after an error it is to be freed too. */
