@@ -241,22 +241,37 @@ class Answer(Loop):
 class Proxy(Loop):
     """An HTTP proxy that knows nothing but CONNECT, and to loopback only."""
 
-    def __init__(self, login=None):
+    def __init__(self, login=None, silence=None):
         super().__init__()
         self.login = login  # "user:password", or None
+        self.silence = silence  # cuts a tunnel through which nothing came for so many seconds
         self.asked = []  # "HOST:PORT"
+        self.cuts = 0  # for silence
         self.server = None
         self.port = None
 
-    async def _pump(self, reader, writer):
+    async def _pump(self, reader, writer, patience):
         try:
             while data := await reader.read(65536):
+                if patience:
+                    patience.reschedule(asyncio.get_running_loop().time() + self.silence)
                 writer.write(data)
                 await writer.drain()
         except OSError:
             pass
         finally:
             writer.close()
+
+    async def _tunnel(self, near, far):
+        """Two (reader, writer). Ends with either, or after silence: then without a word, as firewalls do it."""
+        try:
+            async with asyncio.timeout(self.silence) as patience:
+                watched = patience if self.silence else None
+                await asyncio.gather(self._pump(near[0], far[1], watched), self._pump(far[0], near[1], watched))
+        except TimeoutError:
+            self.cuts += 1
+            for _, writer in (near, far):
+                writer.transport.abort()
 
     def _is_known(self, head):
         if self.login is None:
@@ -273,9 +288,9 @@ class Proxy(Loop):
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             writer.close()
             return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+        far = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await self._tunnel((reader, writer), far)
 
     async def start(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
