@@ -8,6 +8,7 @@ A script is a coroutine function (request). What has none: /v1/reconnect is read
 import asyncio
 import json
 
+from ctl_support import wait_until
 from fake_server import SECONDS, Loop, cursor
 
 EPOCH_START = {"state": "ready", "retry_after_ms": 0, "epoch": "k3f9q2", "head": 5, "acked": 5, "pending": 0,
@@ -90,6 +91,10 @@ class FakeHttp(Loop):
     def of(self, path):
         """The requests for /v1/PATH so far."""
         return [request for request in self.requests if request.path == f"/v1/{path}"]
+
+    def wait(self, condition):
+        """Until requests came that make it true."""
+        wait_until(condition, "the requests come")
 
     async def _serve(self, reader, writer):
         task = asyncio.current_task()
