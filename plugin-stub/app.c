@@ -33,6 +33,7 @@ struct app {
 	struct sb_calendar *calendar;
 	struct sb_state *state;
 	struct sb_transport *transport;
+	bool websocket_due; /* the start tries it once more, though another way worked last */
 	struct sb_client client;
 };
 
@@ -257,14 +258,18 @@ static void on_way(void *data, enum sb_way way)
 	struct app *app = data;
 	struct sb_news news = {.kind = SB_NEWS_TROUBLE,
 			       .words = "The websocket gets through again"};
+	bool is_other = sb_state_way(app->state) != way;
 
-	if (!sb_state_set_way(app->state, way))
+	if (!is_other && !app->websocket_due)
 		return;
+	app->websocket_due = false;
+	sb_state_set_way(app->state, way, clock_us(CLOCK_REALTIME) / 1000000);
 	if (way == SB_WAY_STREAM)
 		news.words = "The websocket does not get through; going on by stream";
 	else if (way == SB_WAY_POLL)
 		news.words = "Nothing that stays open gets through; going on by poll";
-	world_tell(app, &news);
+	if (is_other)
+		world_tell(app, &news);
 	(void)sb_state_save(app->state, &app->client.progress);
 }
 
@@ -281,9 +286,12 @@ static int new_transport(struct app *app, const struct sb_transport_options *opt
 	case SB_USE_AUTO:
 		break;
 	}
+	app->websocket_due = sb_state_way_is_old(app->state, clock_us(CLOCK_REALTIME) / 1000000,
+						 app->options->websocket_again_s);
 	return sb_transport_auto_new(
 		&app->loop, options, handler,
 		&(struct sb_auto_options){.first = sb_state_way(app->state),
+					  .websocket_due = app->websocket_due,
 					  .again_ms = app->options->websocket_again_s * 1000ULL,
 					  .on_way = on_way,
 					  .data = app},

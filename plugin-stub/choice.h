@@ -49,7 +49,8 @@ void sb_choice_on_asked(struct sb_choice *choice, bool through);
 /* A connection has ended. True: the next is on another way, and may come at once. */
 bool sb_choice_on_end(struct sb_choice *choice, const struct sb_try *tried);
 
-/* On trial a websocket was opened: it is next, and one failure is enough to leave it. */
+/* On trial a websocket was opened, or it is time to try one: it is next, and one failure is enough
+ * to leave it. */
 void sb_choice_on_opened(struct sb_choice *choice);
 
 #endif

@@ -20,10 +20,11 @@
 struct sb_state {
 	int64_t device_id; /* 0: not known */
 	enum sb_way way;
-	int dirfd;	 /* the folder it lies in */
-	int lockfd;	 /* NAME.lock, locked */
-	char *name;	 /* owned: the last part of its path */
-	char *temporary; /* owned: where it is written first */
+	int64_t way_since_s; /* Unix time; 0: not known */
+	int dirfd;	     /* the folder it lies in */
+	int lockfd;	     /* NAME.lock, locked */
+	char *name;	     /* owned: the last part of its path */
+	char *temporary;     /* owned: where it is written first */
 };
 
 static int open_folder(const char *path, int *ret_dirfd, char **ret_name)
@@ -158,6 +159,13 @@ static bool is_foreign(const struct sb_state *state, const json_t *root)
 	       json_integer_value(device) != state->device_id;
 }
 
+/* A word of a newer version's is none. What is no number is 0: not known. */
+static void read_way(struct sb_state *state, const json_t *root)
+{
+	(void)sb_way_parse(json_string_value(json_object_get(root, "transport")), &state->way);
+	state->way_since_s = json_integer_value(json_object_get(root, "transport_since"));
+}
+
 int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 		  enum sb_state_found *ret_found)
 {
@@ -189,9 +197,8 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 		*ret_found = SB_STATE_READ;
 	if (*ret_found != SB_STATE_READ)
 		memset(ret_progress, 0, sizeof(*ret_progress));
-	else /* a word of a newer version's is none */
-		(void)sb_way_parse(json_string_value(json_object_get(root, "transport")),
-				   &state->way);
+	else
+		read_way(state, root);
 	json_decref(root);
 	return 0;
 }
@@ -201,12 +208,20 @@ enum sb_way sb_state_way(const struct sb_state *state)
 	return state->way;
 }
 
-bool sb_state_set_way(struct sb_state *state, enum sb_way way)
+void sb_state_set_way(struct sb_state *state, enum sb_way way, int64_t now_s)
 {
-	bool is_other = state->way != way;
-
 	state->way = way;
-	return is_other;
+	state->way_since_s = now_s;
+}
+
+bool sb_state_way_is_old(const struct sb_state *state, int64_t now_s, int64_t again_s)
+{
+	int64_t since_s = state->way_since_s;
+
+	if (state->way == SB_WAY_WEBSOCKET)
+		return false;
+	/* In the future: the clock was set, and it says nothing. */
+	return since_s <= 0 || since_s > now_s || now_s - since_s >= again_s;
 }
 
 static json_t *pack_failures(const struct sb_progress *progress)
@@ -243,7 +258,8 @@ int sb_state_save(struct sb_state *state, const struct sb_progress *progress)
 			 "failed", pack_failures(progress));
 	/* The way that is first anyway needs no remembering. */
 	if (state->way != SB_WAY_WEBSOCKET &&
-	    json_object_set_new(root, "transport", json_string(sb_way_word(state->way))) < 0) {
+	    (json_object_set_new(root, "transport", json_string(sb_way_word(state->way))) < 0 ||
+	     json_object_set_new(root, "transport_since", json_integer(state->way_since_s)) < 0)) {
 		json_decref(root);
 		return -ENOMEM;
 	}

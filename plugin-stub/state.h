@@ -1,10 +1,11 @@
 /*
  * What the plug-in must still know after a crash: how far it came, which failures
- * the server has not confirmed, and on which way it got through (none: websocket).
+ * the server has not confirmed, and on which way it got through, since when in
+ * Unix seconds (none: websocket).
  *
  * One JSON file, replaced as a whole:
  *
- *     {"device":7,"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}],"transport":"stream"}
+ *     {"device":7,"cursor":"k3f9q2.43","failed":[{"cursor":"k3f9q2.42","reason":"unsupported"}],"transport":"stream","transport_since":1763976000}
  *
  * Losing it is harmless: the server's own cursor serves then, and what comes
  * twice is recognised by uid and version.
@@ -63,10 +64,14 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
  * stays. */
 int sb_state_save(struct sb_state *state, const struct sb_progress *progress);
 
-/* The way that the state which was loaded names, or that was set since. Setting it is true when it
- * was another one; it is on the disk with the next save. */
+/* The way that the state which was loaded names, or that was set since. It is on the disk with the
+ * next save. */
 enum sb_way sb_state_way(const struct sb_state *state);
-bool sb_state_set_way(struct sb_state *state, enum sb_way way);
+void sb_state_set_way(struct sb_state *state, enum sb_way way, int64_t now_s);
+
+/* Whether the way that is first anyway is to be tried before the remembered one: that was found
+ * `again_s` ago, or nobody knows when. */
+bool sb_state_way_is_old(const struct sb_state *state, int64_t now_s, int64_t again_s);
 
 /* Unlocks and frees. Accepts NULL. */
 void sb_state_close(struct sb_state *state);

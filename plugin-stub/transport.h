@@ -79,7 +79,8 @@ int sb_transport_poll_new(uv_loop_t *loop, const struct sb_transport_options *op
 			  struct sb_transport **ret_transport);
 
 struct sb_auto_options {
-	enum sb_way first; /* what worked last time */
+	enum sb_way first;  /* what worked last time */
+	bool websocket_due; /* but that is long ago: one websocket before it */
 	uint64_t again_ms; /* how long until a websocket that does not get through is tried again */
 	/* A session began on this way. */
 	void (*on_way)(void *data, enum sb_way way);

@@ -370,6 +370,8 @@ int sb_transport_auto_new(uv_loop_t *loop, const struct sb_transport_options *op
 	choosing->options = *auto_options;
 	choosing->loop = loop;
 	sb_choice_init(&choosing->choice, auto_options->first);
+	if (auto_options->websocket_due)
+		sb_choice_on_opened(&choosing->choice);
 	uv_timer_init(loop, &choosing->later);
 	uv_timer_init(loop, &choosing->trial_due);
 	choosing->later.data = choosing->trial_due.data = choosing;

@@ -183,6 +183,97 @@ static void fields_of_a_newer_version_are_passed_over(void **state)
 	assert_int_equal(found.cursor.seq, 1);
 }
 
+static enum sb_way way_of(const char *folder, const char *text, int64_t now_s, bool *ret_is_old)
+{
+	struct sb_state *opened;
+	struct sb_progress found;
+	enum sb_state_found was;
+	enum sb_way way;
+
+	file_put(folder, NAME, text);
+	opened = open_as(folder, 7);
+	assert_int_equal(sb_state_load(opened, &found, &was), 0);
+	assert_int_equal(was,
+			 SB_STATE_READ); /* whatever is wrong with the way, the cursor counts */
+	way = sb_state_way(opened);
+	*ret_is_old = sb_state_way_is_old(opened, now_s, 600);
+	sb_state_close(opened);
+	return way;
+}
+
+static void the_way_that_got_through_is_there_after_a_restart(void **state)
+{
+	struct sb_progress progress = progress_at("k3f9q2.43");
+	struct sb_state *opened = open_as(*state, 7);
+	bool is_old;
+	char *text;
+
+	sb_state_set_way(opened, SB_WAY_POLL, 1763976000);
+	assert_int_equal(sb_state_save(opened, &progress), 0);
+	text = file_get(*state, NAME);
+	assert_string_equal(text, "{\"device\":7,\"cursor\":\"k3f9q2.43\",\"failed\":[],"
+				  "\"transport\":\"poll\",\"transport_since\":1763976000}");
+	sb_state_close(opened);
+	assert_int_equal(way_of(*state, text, 1763976001, &is_old), SB_WAY_POLL);
+	free(text);
+	assert_false(is_old);
+	opened = open_as(*state, 7);
+	sb_state_set_way(opened, SB_WAY_WEBSOCKET, 1763976002);
+	assert_int_equal(sb_state_save(opened, &progress), 0);
+	text = file_get(*state, NAME);
+	assert_null(strstr(text, "transport"));
+	sb_state_close(opened);
+	free(text);
+}
+
+static void a_way_that_is_none_is_passed_over(void **state)
+{
+	static const char *const values[] = {
+		"\"pigeon\"", "\"Stream\"", "\"stream \"", "\"\"", "\"auto\"",	   "7",
+		"null",	      "[]",	    "{}",	   "true", "[\"stream\"]",
+	};
+	char text[200];
+	bool is_old;
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		snprintf(text, sizeof(text),
+			 "{\"device\":7,\"cursor\":\"k.1\",\"transport\":%s,"
+			 "\"transport_since\":1}",
+			 values[i]);
+		assert_int_equal(way_of(*state, text, 5000, &is_old), SB_WAY_WEBSOCKET);
+		assert_false(is_old);
+	}
+}
+
+static void a_way_grows_old_and_one_of_no_known_age_is(void **state)
+{
+	static const struct {
+		const char *since;
+		int64_t now_s;
+		bool is_old;
+	} cases[] = {
+		{"1000", 1000, false}, {"1000", 1599, false}, {"1000", 1600, true},
+		{"1000", 999, true}, /* the clock was set back */
+		{"0", 1, true},	       {"-1", 1, true},	      {"\"1000\"", 1001, true},
+		{"1e3", 1001, true},   {"null", 1, true},     {"9223372036854775807", 1, true},
+	};
+	char text[200];
+	bool is_old;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(text, sizeof(text),
+			 "{\"device\":7,\"cursor\":\"k.1\",\"transport\":\"stream\","
+			 "\"transport_since\":%s}",
+			 cases[i].since);
+		assert_int_equal(way_of(*state, text, cases[i].now_s, &is_old), SB_WAY_STREAM);
+		if (is_old != cases[i].is_old)
+			fail_msg("since %s, at %" PRId64, cases[i].since, cases[i].now_s);
+	}
+	(void)way_of(*state, "{\"device\":7,\"cursor\":\"k.1\",\"transport\":\"poll\"}", 1,
+		     &is_old);
+	assert_true(is_old); /* an older version's */
+}
+
 static void failures_have_a_limit(void **state)
 {
 	struct sb_progress found;
@@ -326,6 +417,9 @@ int main(void)
 		CASE(nothing_is_saved_before_there_is_a_cursor),
 		CASE(what_is_damaged_is_not_believed),
 		CASE(fields_of_a_newer_version_are_passed_over),
+		CASE(the_way_that_got_through_is_there_after_a_restart),
+		CASE(a_way_that_is_none_is_passed_over),
+		CASE(a_way_grows_old_and_one_of_no_known_age_is),
 		CASE(failures_have_a_limit),
 		CASE(the_file_has_a_limit),
 		CASE(a_folder_in_its_place_is_damage_too),
