@@ -1,12 +1,12 @@
 """Session tickets: resumption at another instance and after a restart, rotation by reload, and what is refused."""
 
-import base64
 import os
 import socket
 import ssl
 import subprocess
 
 import pytest
+from ticket_files import Session, older
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -102,30 +102,72 @@ def test_keys_come_and_go_by_reload(house, keys, version):
     assert handshake(daemon, tls, own)[0], "the process' own key is still there"
 
 
-def test_a_tampered_ticket_means_a_full_handshake_and_no_harm(house, keys, tmp_path):
-    """By openssl s_client, which keeps sessions in files: Python's are closed books."""
-    key = os.urandom(KEY_BYTES)
-    daemon = house.daemon(tls__ticket_keys=keys(key))
-    saved, broken = tmp_path / "session", tmp_path / "broken"
+@pytest.fixture(params=["1.2", "1.3"])
+def saved(house, keys, tmp_path, request):
+    """A session that resumes at a daemon: what(path) says how the daemon takes one, with `session` and the daemon's `key`.
 
+    By openssl s_client, which keeps sessions in files: Python's are closed books.
+    """
     def client(*options):
-        return subprocess.run(
-            ["openssl", "s_client", "-connect", f"{daemon.address}:{daemon.port}", "-CAfile", str(daemon.ca), "-tls1_2", *options],
-            input="GET / HTTP/1.1\r\nHost: here\r\n\r\n", capture_output=True, text=True, timeout=30, check=False).stdout
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"{daemon.address}:{daemon.port}", "-CAfile", str(daemon.ca), "-ign_eof",
+             "-verify_return_error", f"-tls{request.param.replace('.', '_')}", *options],
+            input="GET / HTTP/1.1\r\nHost: here\r\n\r\n", capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
+        assert "HTTP/1.1 404" in done.stdout, done.stdout + done.stderr
+        (word,) = {word for word in ("New", "Reused") if f"\n{word}, TLSv{request.param}," in done.stdout}
+        return word
 
-    assert "New, TLSv1.2" in client("-sess_out", str(saved))
-    assert "Reused, TLSv1.2" in client("-sess_in", str(saved))
-    head, *lines, tail = saved.read_text().splitlines()
-    der = base64.b64decode("".join(lines))
-    begin = der.index(key[:16])  # the ticket: the key's name, 16 bytes of IV, ciphertext, 32 bytes of MAC
-    length = der[begin - 1] if der[begin - 2] == 0x81 else int.from_bytes(der[begin - 2:begin], "big")
-    for what, at in {"name": 0, "iv": 16, "ciphertext": 40, "mac": length - 1}.items():
-        bad = bytearray(der)
-        bad[begin + at] ^= 1
-        text = base64.b64encode(bad).decode()
-        broken.write_text("\n".join([head, *(text[i:i + 64] for i in range(0, len(text), 64)), tail, ""]))
-        assert "New, TLSv1.2" in client("-sess_in", str(broken)), what
-    assert "Reused, TLSv1.2" in client("-sess_in", str(saved)), "the good one does not work any more"
+    class Saved:
+        key = os.urandom(KEY_BYTES)
+        path = tmp_path / "session"
+
+        def taken(self, ticket=None):
+            path = self.path if ticket is None else self.session.write(tmp_path / "other", ticket)
+            return client("-sess_in", str(path))
+
+    found = Saved()
+    daemon = house.daemon(tls__ticket_keys=keys(found.key))
+    assert client("-sess_out", str(found.path)) == "New"
+    found.session = Session(found.path)
+    assert found.session.ticket.startswith(found.key[:16])
+    assert found.taken() == found.taken(found.session.ticket) == "Reused"
+    yield found
+    assert found.taken() == "Reused", "the good one does not work any more"
+
+
+def flipped(ticket, at):
+    changed = bytearray(ticket)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def test_a_tampered_ticket_means_a_full_handshake_and_no_harm(saved):
+    ticket = saved.session.ticket
+    # The key's name, 16 bytes of IV, ciphertext, 32 bytes of MAC.
+    for what, at in {"name": 0, "iv": 16, "ciphertext": 40, "its end": -33, "mac": -32, "mac's end": -1}.items():
+        assert saved.taken(flipped(ticket, at)) == "New", what
+
+
+@pytest.mark.parametrize("rubbish", [
+    b"x", b"\0" * 16, os.urandom(47), os.urandom(48), os.urandom(208), b"\xff" * 1024, os.urandom(16000),
+], ids=lambda value: f"{len(value)} bytes")  # fmt: skip
+def test_a_ticket_that_is_rubbish_means_a_full_handshake(saved, rubbish):
+    assert saved.taken(rubbish) == "New"
+
+
+def test_a_ticket_that_begins_like_ours_and_is_rubbish_or_cut_means_a_full_handshake(saved):
+    ticket = saved.session.ticket
+    for length in (16, 32, 33, 48, 64, 65, len(ticket) - 32, len(ticket) - 1):
+        assert saved.taken(ticket[:length]) == "New", length
+    assert saved.taken(ticket + b"\0") == "New"
+    assert saved.taken(saved.key[:16] + os.urandom(len(ticket) - 16)) == "New"
+
+
+@pytest.mark.parametrize("hours, word", [(0, "Reused"), (23.9, "Reused"), (24.1, "New"), (24 * 365, "New"), (-0.1, "Reused")],
+                         ids=["fresh", "a day but minutes", "a day and minutes", "a year", "of an instance whose clock is ahead"])  # fmt: skip
+def test_a_ticket_is_good_for_a_day(saved, hours, word):
+    """The client still offers it: that it is over only the daemon knows."""
+    assert saved.taken(older(saved.session.ticket, saved.key, int(hours * 3600))) == word
 
 
 def edge(count, size=KEY_BYTES):
