@@ -163,6 +163,8 @@ static void tell_limits(struct sb_metrics *m, const struct sb_config *config)
 	} limits[] = {
 		{"sessions.max", config->sessions_max},
 		{"sessions.window", config->sessions_window},
+		{"sessions.hello_seconds", config->sessions_hello_seconds},
+		{"sessions.stalled_seconds", config->sessions_stalled_seconds},
 		{"sessions.handshakes", config->sessions_handshakes},
 		{"sessions.unauthenticated_per_address",
 		 config->sessions_unauthenticated_per_address},

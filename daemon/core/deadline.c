@@ -3,6 +3,19 @@
 #include <stddef.h>
 #include <utlist.h>
 
+/* A reload's doing, so it may look at all of them. Whoever joins later must not be due before them.
+ */
+void sb_deadlines_set_wait(struct sb_deadlines *queue, uint32_t wait_ms, uint64_t now_ms)
+{
+	struct sb_deadline *deadline;
+
+	queue->wait_ms = wait_ms;
+	DL_FOREACH(queue->first, deadline) {
+		if (deadline->due_ms > now_ms + wait_ms)
+			deadline->due_ms = now_ms + wait_ms;
+	}
+}
+
 void sb_deadline_start(struct sb_deadline *deadline, struct sb_deadlines *queue, uint64_t now_ms)
 {
 	sb_deadline_stop(deadline);

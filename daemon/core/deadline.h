@@ -16,8 +16,12 @@ struct sb_deadline {
 
 struct sb_deadlines {
 	struct sb_deadline *first;
-	uint32_t wait_ms; /* a changed wait counts for those that join after */
+	uint32_t wait_ms; /* once there are some, changed by sb_deadlines_set_wait() only */
 };
+
+/* Counts for those that join from now on. A shorter one also for those that are there: from now,
+ * not from when they joined. */
+void sb_deadlines_set_wait(struct sb_deadlines *queue, uint32_t wait_ms, uint64_t now_ms);
 
 /* Waits from now on; leaves the queue it was in. */
 void sb_deadline_start(struct sb_deadline *deadline, struct sb_deadlines *queue, uint64_t now_ms);

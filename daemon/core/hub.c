@@ -43,11 +43,13 @@ struct sb_hub *sb_hub_new(const struct sb_hub_config *config, struct sb_store *s
 
 void sb_hub_configure(struct sb_hub *hub, const struct sb_hub_config *config)
 {
+	uint64_t now = sb_hub_now(hub);
+
 	hub->config = *config;
-	hub->greetings.wait_ms = config->hello_ms;
-	hub->waits.wait_ms = config->authenticate_ms;
-	hub->beats.wait_ms = config->heartbeat_ms;
-	hub->closings.wait_ms = config->closing_ms;
+	sb_deadlines_set_wait(&hub->greetings, config->hello_ms, now);
+	sb_deadlines_set_wait(&hub->waits, config->authenticate_ms, now);
+	sb_deadlines_set_wait(&hub->beats, config->heartbeat_ms, now);
+	sb_deadlines_set_wait(&hub->closings, config->closing_ms, now);
 }
 
 void sb_hub_free(struct sb_hub *hub)

@@ -334,7 +334,7 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 void sb_server_configure(struct sb_server *server, const struct sb_server_config *config)
 {
 	server->config = config;
-	server->openings.wait_ms = config->opening_ms;
+	sb_deadlines_set_wait(&server->openings, config->opening_ms, uv_now(server->loop));
 }
 
 uint16_t sb_server_port(const struct sb_server *server)

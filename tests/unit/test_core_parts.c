@@ -76,6 +76,30 @@ static void a_queue_knows_when_it_is_due(void **state)
 	assert_int_equal(sb_deadlines_due_ms(&queue), 120);
 }
 
+static void a_shorter_wait_counts_for_those_that_wait_already(void **state)
+{
+	struct sb_deadlines queue = {.wait_ms = 300000};
+	struct sb_deadline a = {0}, b = {0}, c = {0};
+
+	(void)state;
+	sb_deadline_start(&a, &queue, 0);
+	sb_deadline_start(&b, &queue, 299500);
+	sb_deadlines_set_wait(&queue, 1000, 299600);
+	sb_deadline_start(&c, &queue, 299700);
+	assert_ptr_equal(sb_deadlines_take(&queue, 300000), &a); /* not later than before */
+	assert_null(sb_deadlines_take(&queue, 300599));
+	assert_ptr_equal(sb_deadlines_take(&queue, 300600), &b);
+	assert_ptr_equal(sb_deadlines_take(&queue, 300700), &c); /* held up by nobody */
+
+	sb_deadline_start(&a, &queue, 400000);
+	sb_deadlines_set_wait(&queue, 5000, 400500);
+	sb_deadline_start(&b, &queue, 400500);
+	assert_ptr_equal(sb_deadlines_take(&queue, 401000),
+			 &a); /* a longer one counts from then on */
+	assert_null(sb_deadlines_take(&queue, 405499));
+	assert_ptr_equal(sb_deadlines_take(&queue, 405500), &b);
+}
+
 static void a_frame_goes_with_its_last_reference(void **state)
 {
 	struct sb_text text;
@@ -103,6 +127,7 @@ int main(void)
 		cmocka_unit_test(a_distance_leaves_out_the_jump),
 		cmocka_unit_test(the_first_in_a_queue_is_the_first_due),
 		cmocka_unit_test(a_queue_knows_when_it_is_due),
+		cmocka_unit_test(a_shorter_wait_counts_for_those_that_wait_already),
 		cmocka_unit_test(a_frame_goes_with_its_last_reference),
 	};
 
