@@ -12,6 +12,8 @@
 #ifndef SB_CORE_LINK_H
 #define SB_CORE_LINK_H
 
+#include <stdint.h>
+
 struct sb_link;
 
 /*   name        word in metrics and in /v1/reconnect */
@@ -40,6 +42,12 @@ struct sb_link_ops {
 	 * Remembered, not acted on, like a wake; sb_session_gone() follows.
 	 */
 	void (*cut)(struct sb_link *link);
+	/*
+	 * When one should come back of whom nobody knows who it is: a time of
+	 * the hub's (sb_hub_return_ms()), unless it takes too many of them.
+	 * NULL: always one of the hub's.
+	 */
+	uint32_t (*return_ms)(struct sb_link *link);
 };
 
 /* Implementers put it first in their own struct, which outlives the session. */

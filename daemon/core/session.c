@@ -143,6 +143,15 @@ void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 	sb_session_wake(session);
 }
 
+static uint32_t when_to_return(struct sb_session *session)
+{
+	struct sb_link *link = session->link;
+
+	if (link->ops->return_ms && !sb_session_is_authenticated(session))
+		return link->ops->return_ms(link);
+	return sb_hub_return_ms(session->hub);
+}
+
 void sb_session_close(struct sb_session *session, enum sb_reason reason)
 {
 	struct sb_frame *goodbye = NULL;
@@ -154,7 +163,7 @@ void sb_session_close(struct sb_session *session, enum sb_reason reason)
 
 		sb_text_init(&text);
 		if (!session->return_ms)
-			session->return_ms = sb_hub_return_ms(session->hub);
+			session->return_ms = when_to_return(session);
 		sb_goodbye_encode(&text, reason, session->return_ms);
 		goodbye = sb_frame_new(&text);
 		if (goodbye)

@@ -8,8 +8,10 @@
 #include "daemon/edge/exchange.h"
 #include <string.h>
 
-static const struct sb_link_ops answer_link = {
-	.transport = SB_TRANSPORT_POLL, .wake = sb_connection_wake, .cut = sb_connection_cut};
+static const struct sb_link_ops answer_link = {.transport = SB_TRANSPORT_POLL,
+					       .wake = sb_connection_wake,
+					       .cut = sb_connection_cut,
+					       .return_ms = sb_guard_link_return_ms};
 
 static void gather(struct sb_exchange *exchange, struct sb_frame *frame)
 {

@@ -162,6 +162,11 @@ uint32_t sb_guard_return_ms(struct sb_connection *connection)
 	return own > SHARE_AHEAD_MS ? own : sb_hub_return_ms(server->hub);
 }
 
+uint32_t sb_guard_link_return_ms(struct sb_link *link)
+{
+	return sb_guard_return_ms((struct sb_connection *)(void *)link);
+}
+
 /* ---- its token ---- */
 
 static void leave_address(struct sb_server *server, struct sb_address *address, uint8_t stage)

@@ -219,11 +219,11 @@ void sb_server_tick(struct sb_server *server)
 		sb_deadline_start(&connection->deadline, &server->openings, now);
 	}
 	while ((connection = take(&server->openings, now))) {
-		if (connection->stage == SB_STAGE_WAITING) {
+		if (connection->stage == SB_STAGE_WAITING && !server->leaving) {
 			sb_room_overdue(connection);
 			continue;
 		}
-		if (connection->stage < SB_STAGE_OPEN)
+		if (connection->stage < SB_STAGE_OPEN && !server->leaving)
 			sb_guard_count(server, connection->address, SB_TURNED_AWAY_SLOW);
 		if (connection->wsi)
 			sb_connection_kill(connection);
@@ -334,7 +334,8 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 void sb_server_configure(struct sb_server *server, const struct sb_server_config *config)
 {
 	server->config = config;
-	sb_deadlines_set_wait(&server->openings, config->opening_ms, uv_now(server->loop));
+	if (!server->leaving)
+		sb_deadlines_set_wait(&server->openings, config->opening_ms, uv_now(server->loop));
 }
 
 uint16_t sb_server_port(const struct sb_server *server)
@@ -365,6 +366,8 @@ void sb_server_get_door_stats(const struct sb_server *server, struct sb_door_sta
 void sb_server_stop_accepting(struct sb_server *server)
 {
 	sb_door_close(server);
+	server->leaving = true;
+	sb_deadlines_set_wait(&server->openings, SB_LEAVING_MS, uv_now(server->loop));
 }
 
 /* ---- the end ---- */

@@ -62,7 +62,8 @@ void sb_server_tick(struct sb_server *server);
 /* When that is, by the loop's clock; UINT64_MAX: never, as it looks. */
 uint64_t sb_server_due_ms(const struct sb_server *server);
 
-/* Accepts no more; sessions go on. */
+/* Accepts no more; sessions go on. Who is still on the way to one has a second left, for it has
+ * nothing to lose. */
 void sb_server_stop_accepting(struct sb_server *server);
 
 /* Connections there are, open or opening. */

@@ -17,6 +17,8 @@
 /* How long a refused token is held back, and its place taken, when there were too many. Less than a
  * session has to be closed in. */
 #define SB_HOLD_MS 3000
+/* How long, once nobody is accepted any more, a connection may take to become something. */
+#define SB_LEAVING_MS 1000
 
 /* How far a connection has come, for room and guard. */
 enum sb_stage {
@@ -98,6 +100,7 @@ struct sb_server {
 	uint64_t logged_others; /* turned away since, without a line */
 	size_t connections;
 	size_t opening; /* of them: holding a slot */
+	bool leaving;	/* nobody is accepted any more */
 	uint64_t handshakes[SB_HANDSHAKE_COUNT];
 	uv_prepare_t before_poll;
 	uv_check_t after_poll;
@@ -168,6 +171,8 @@ void sb_guard_greet(struct sb_connection *connection);
  * off nobody else.
  */
 uint32_t sb_guard_return_ms(struct sb_connection *connection);
+/* The same, as a session's link. */
+uint32_t sb_guard_link_return_ms(struct sb_link *link);
 /* Before something is sent: notes a session that is known now, or whose token was refused. True:
  * send nothing now. */
 bool sb_guard_holds(struct sb_connection *connection);

@@ -22,8 +22,10 @@
 /* A chunk's size, RFC 9112 section 7.1; of fixed width, so that it can be filled in afterwards. */
 #define CHUNK_HEAD "00000000\r\n"
 
-static const struct sb_link_ops stream_link = {
-	.transport = SB_TRANSPORT_STREAM, .wake = sb_connection_wake, .cut = sb_connection_cut};
+static const struct sb_link_ops stream_link = {.transport = SB_TRANSPORT_STREAM,
+					       .wake = sb_connection_wake,
+					       .cut = sb_connection_cut,
+					       .return_ms = sb_guard_link_return_ms};
 
 /* ---- the text of it ---- */
 

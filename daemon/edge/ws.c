@@ -24,8 +24,10 @@
 
 /* ---- the link ---- */
 
-static const struct sb_link_ops ws_link = {
-	.transport = SB_TRANSPORT_WEBSOCKET, .wake = sb_connection_wake, .cut = sb_connection_cut};
+static const struct sb_link_ops ws_link = {.transport = SB_TRANSPORT_WEBSOCKET,
+					   .wake = sb_connection_wake,
+					   .cut = sb_connection_cut,
+					   .return_ms = sb_guard_link_return_ms};
 
 /* ---- out ---- */
 

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import time
 
+from door_support import connect, tls, wait_alone, wait_taken
 from session_client import Closed, run
 
 pytest_plugins = ["fixtures_daemon"]
@@ -150,6 +151,35 @@ def test_a_third_signal_ends_it_even_if_somebody_does_not_leave(house):
                         await client.next()
 
     run(story())
+
+
+def test_who_has_said_nothing_does_not_hold_it(house):
+    """Connected, and no more; within TLS; in half a request; waiting for a place: they have nothing to lose."""
+    daemon = house.daemon(drain__seconds=300, sessions__hello_seconds=300, sessions__handshakes=4)
+    wait_alone(daemon)
+    with contextlib.ExitStack() as stack:
+        within = [stack.enter_context(tls(daemon, connect(daemon))) for _ in range(2)]
+        within[0].sendall(b"GET /v1/reconnect HT")
+        within[1].sendall(b"POST /v1/acks HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+        silent = [stack.enter_context(connect(daemon)) for _ in range(30)]
+        for plain in silent:
+            wait_taken(daemon, plain)
+        daemon.process.terminate()
+        assert daemon.process.wait(15) == 0  # a second or two; libwebsockets would cut them after half a minute
+    assert "connections=0 unsaved=no" in daemon.log_text()
+
+
+def test_who_has_not_said_hello_yet_is_told_when_to_come_back(house):
+    daemon = house.daemon(drain__seconds=60)
+
+    async def story():
+        async with house.client(daemon, None) as client:
+            daemon.process.terminate()
+            assert await client.closed(60) == 1012
+            assert client.goodbye["reason"] == "draining" and client.goodbye["reconnect_after_ms"] >= 500
+
+    run(story())
+    assert daemon.process.wait(60) == 0
 
 
 def test_nobody_new_is_let_in_and_with_a_window_of_nothing_it_ends_at_once(house):

@@ -234,6 +234,28 @@ static void who_asks_without_end_puts_off_itself_and_nobody_else(void **state)
 	end_all(0, 2);
 }
 
+/* Whatever they are sent away for, by a websocket as well as in HTTP. */
+static void strangers_that_are_sent_away_without_end_put_off_nobody_else(void **state)
+{
+	struct door *door = *state;
+
+	for (int i = 0; i < 20000; i++) {
+		visits[0] = visit_and_open(door, SHOP);
+		sb_session_close(visits[0]->session, SB_REASON_BUSY);
+		assert_string_equal(visit_told(visits[0]), "goodbye; close 1013");
+		visit_end(visits[0]);
+	}
+	assert_in_range(visit_return_ms(), 150000, 600000);
+	visits[0] = visit_and_open(door, OTHERS);
+	visits[1] = visit_known(door, SHOP, 1); /* somebody known, of the same address */
+	for (size_t i = 0; i < 2; i++) {
+		sb_session_close(visits[i]->session, SB_REASON_BUSY);
+		assert_string_equal(visit_told(visits[i]), "goodbye; close 1013");
+		assert_in_range(visit_return_ms(), 500, 500 + 15000 + 10);
+	}
+	end_all(0, 2);
+}
+
 static void every_reason_has_a_word(void **state)
 {
 	(void)state;
@@ -259,6 +281,7 @@ int main(void)
 		CASE(a_full_table_of_addresses_turns_away_new_ones_only),
 		CASE(who_is_told_comes_back_in_a_slot_of_the_hub),
 		CASE(who_asks_without_end_puts_off_itself_and_nobody_else),
+		CASE(strangers_that_are_sent_away_without_end_put_off_nobody_else),
 		CASE(every_reason_has_a_word),
 	};
 

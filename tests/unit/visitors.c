@@ -31,7 +31,8 @@ void __wrap_sb_connection_adopt(struct sb_connection *connection)
 	connection->fd = -1;
 }
 
-static const struct sb_link_ops link_ops = {.wake = on_wake, .cut = on_cut};
+static const struct sb_link_ops link_ops = {
+	.wake = on_wake, .cut = on_cut, .return_ms = sb_guard_link_return_ms};
 
 int door_set_up(void **state)
 {
