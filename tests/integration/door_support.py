@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import struct
+import sys
 import time
 
 import pytest
@@ -100,15 +101,28 @@ def wait_closed(connections, count=None):
     return left
 
 
+def _address(text):
+    """Of /proc/net/tcp: words of the machine's byte order; IPv4 within IPv6 is IPv4."""
+    words = [int(text[at:at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)]
+    address = ipaddress.ip_address(b"".join(words))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 def _connections(daemon):
-    """The daemon's ends of connections: the client's port, bytes not read yet, inode."""
+    """The daemon's ends of connections: {((client's address, port), bytes not read yet, inode)}.
+
+    The kernel makes the list while others connect and close, and then has the same one in it many times.
+    """
+    found = set()
     for family in ("tcp", "tcp6"):
         with open(f"/proc/net/{family}", encoding="ascii") as file:
             for row in file.readlines()[1:]:
                 fields = row.split()
                 # inode 0: nobody's any more; state 0A: listens
                 if fields[1].endswith(f":{daemon.port:04X}") and fields[3] != "0A" and fields[9] != "0":
-                    yield int(fields[2].rpartition(":")[2], 16), int(fields[4].rpartition(":")[2], 16), fields[9]
+                    address, _, port = fields[2].rpartition(":")
+                    found.add(((_address(address), int(port, 16)), int(fields[4].rpartition(":")[2], 16), fields[9]))
+    return found
 
 
 def _links(daemon):
@@ -121,9 +135,9 @@ def _links(daemon):
 
 def wait_taken(daemon, plain):
     """Waits until the daemon has read all that was sent on this connection."""
-    ours = plain.getsockname()[1]
-    wait_until(lambda: any(port == ours and unread == 0 and f"socket:[{inode}]" in _links(daemon)
-                       for port, unread, inode in _connections(daemon)), "the daemon reads")
+    ours = plain.getsockname()[:2]
+    wait_until(lambda: any(client == ours and unread == 0 and f"socket:[{inode}]" in _links(daemon)
+                       for client, unread, inode in _connections(daemon)), "the daemon reads")
 
 
 def wait_alone(daemon):
@@ -133,10 +147,11 @@ def wait_alone(daemon):
 
 async def leave(daemon, client):
     """The client closes, and the daemon has let go of its descriptor."""
-    ours = client.socket.local_address[1]
-    (inode,) = [inode for port, _, inode in _connections(daemon) if port == ours]
+    ours = client.socket.local_address[:2]
+    inodes = {inode for peer, _, inode in _connections(daemon) if peer == ours}
+    assert len(inodes) == 1, f"{ours} is {inodes} at the daemon"
     await client.close()
-    wait_until(lambda: f"socket:[{inode}]" not in _links(daemon), "the connection is gone")
+    wait_until(lambda: f"socket:[{min(inodes)}]" not in _links(daemon), "the connection is gone")
 
 
 def door(daemon):
