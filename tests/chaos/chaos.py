@@ -13,6 +13,7 @@ happened is in FOLDER/history.jsonl, which judge.py reads again.
 
 import argparse
 import asyncio
+import collections
 import contextlib
 import os
 import pathlib
@@ -28,6 +29,7 @@ from history import History, read  # noqa: E402
 from judge import Judge, tell  # noqa: E402
 from networks import NoNetworks, enter  # noqa: E402
 from trouble import Trouble  # noqa: E402
+from ways import Poll, Stream, Websocket  # noqa: E402
 from world import World  # noqa: E402
 
 
@@ -64,7 +66,11 @@ async def story(world, seconds, settle, screen):
     finally:
         for plugin in world.plugins:
             plugin.give_up()
-    return trouble.done
+    by_way = sum((plugin.by_way for plugin in world.plugins), collections.Counter())
+    for way in (Websocket, Stream, Poll):
+        if not by_way[way.__name__]:
+            world.history.add("surprise", who="clients", text=f"nobody went by {way.__name__}")
+    return trouble.done | {f"session by {way.lower()}": times for way, times in by_way.items()}
 
 
 async def quieten(world, trouble, settle, screen):

@@ -1,18 +1,19 @@
 """Good clients: plug-ins that do as docs/protocol.md says, each for one device, and write down what they see.
 
 Good means: write the appointment, save the cursor and what failed, then ack; come back with full jitter or when the
-server said; notice silence; keep failures until an acked says that they are kept. That they break off
+server said; notice silence; go by websocket, by stream or by poll (ways.py), another time another way; keep failures until an acked says that they are kept. That they break off
 in the middle of a frame, or forget what they had not saved, is what happens to the good, too.
 """
 
 import asyncio
+import collections
 import contextlib
-import os
 import ssl
 import zlib
 
 import websockets
-from session_client import Client, Closed, seq_of
+from session_client import Closed, seq_of
+from ways import Poll, Stream, Websocket
 
 BACKOFF_MIN, BACKOFF_MAX = 0.2, 3.0  # a short life wants short waits: the protocol's own maximum is a minute
 OPEN_SECONDS = 4
@@ -30,10 +31,10 @@ def failure_of(device, mark):
 
 
 class Plugin:
-    def __init__(self, history, random, device, mailbox, token, daemons, contexts):
-        """daemons: any of them will do. contexts: theirs for TLS, made once for all."""
+    def __init__(self, history, random, device, mailbox, token, daemons, contexts, ways=(Websocket, Stream, Poll)):
+        """daemons: any of them will do. contexts: theirs for TLS, made once for all. ways: one of them for each session."""
         self.history, self.random, self.device, self.mailbox, self.token = history, random, device, mailbox, token
-        self.daemons, self.contexts = daemons, contexts
+        self.daemons, self.contexts, self.ways = daemons, contexts, ways
         self.saved = None  # the cursor on its disk
         self.unconfirmed = {}  # seq -> reason, on its disk too
         self.told = 0  # the newest acked
@@ -41,6 +42,7 @@ class Plugin:
         self.client = None  # while there is a connection
         self.laziness = random.choice((0.02, 0.02, 0.1, 1.0))  # how long it waits for more before it acks
         self.sessions = 0
+        self.by_way = collections.Counter()  # sessions
         self._stopping = False
         self._attempts = 0
         self._forget()
@@ -68,27 +70,30 @@ class Plugin:
 
     async def stop(self):
         self.give_up()
-        if self.client and self.client.socket:
+        if self.client and self.client.is_open():
             with contextlib.suppress(*UNREACHABLE):
                 await self.client.close()
 
     def break_off(self, how):
         """Now, whatever goes on: `dropped`, or `in a frame` of which the rest never comes. False: not connected."""
-        if not (self.client and self.client.socket):
+        if not (self.client and self.client.is_open()):
             return False
-        transport = self.client.socket.transport
-        if how == "in a frame":
-            # A masked text frame of 40 bytes, of which 11 come.
-            transport.write(b"\x81\xa8" + os.urandom(11))
-        transport.abort()
+        self.client.break_off(how)
         return True
 
     # ---- one session ----
 
+    def _new_client(self):
+        which = self.random.randrange(len(self.daemons))
+        # The first by its number, so that in a short run too some go each way.
+        way = self.random.choice(self.ways) if self.sessions else self.ways[self.device % len(self.ways)]
+        if way is Websocket:
+            return Websocket(self.daemons[which], self.token, ssl=self.contexts[which], open_timeout=OPEN_SECONDS, close_timeout=1)
+        return way(self.daemons[which], self.token, self.random, self.daemons, self.contexts)
+
     async def _session(self):
         """From connection to its end. Returns how long to wait, if the server said so."""
-        which = self.random.randrange(len(self.daemons))
-        client = Client(self.daemons[which], self.token, ssl=self.contexts[which], open_timeout=OPEN_SECONDS, close_timeout=1)
+        client = self._new_client()
         try:
             await client.open()
         except UNREACHABLE:
@@ -98,6 +103,7 @@ class Plugin:
             return None
         self.client = client
         self.sessions += 1
+        self.by_way[type(client).__name__] += 1
         how, code = "broken off", None
         try:
             await self._talk(client)
@@ -112,15 +118,14 @@ class Plugin:
             self.client = None
             self._forget()
             self.history.add("ended", device=self.device, n=self.sessions, how=how, code=code)
-            if not client.socket.closed:
-                client.drop()
+            client.end()
         goodbye = client.goodbye
         return goodbye["reconnect_after_ms"] / 1000 if goodbye else None
 
     async def _talk(self, client):
         cursor = self.saved if self.random.random() < 0.7 else None  # who has lost its cursor relies on the server's
         self.history.add("session", device=self.device, mailbox=self.mailbox, n=self.sessions, cursor=cursor,
-                         daemon=client.daemon.port)  # fmt: skip
+                         daemon=client.daemon.port, way=type(client).__name__)  # fmt: skip
         await client.hello(cursor=cursor)
         patience = 6.0  # until welcome: longer than a daemon lets one wait for its database
         while not self._stopping:
@@ -169,8 +174,11 @@ class Plugin:
         self.unconfirmed.clear()
         self.told = min(self.told, seq_of(message["cursor"]))
 
-    async def _on_live(self, _client, message):
+    async def _on_live(self, client, message):
         self.history.add("live", device=self.device, n=self.sessions, cursor=message["cursor"])
+        if self.told < seq_of(message["cursor"]) and not self._pending and self.saved == message["cursor"]:
+            # Acked, saved and not told so: its acked was lost. Said again, it is answered again.
+            await self._send_ack(client, message["cursor"], {})
 
     async def _on_acked(self, _client, message):
         self.history.add("acked", device=self.device, n=self.sessions, cursor=message["cursor"])

@@ -3,7 +3,7 @@
 The actors write, the judge reads; they share nothing else. Every line has `at` (seconds since the
 start) and `what`; the rest depends on it:
 
-  session    device n daemon cursor          a client said hello, in its n-th session
+  session    device n daemon way cursor      a client said hello, in its n-th session
   welcome    device n cursor head
   booking    device n seq epoch uid version change mark
   acks       device n cursor failed          a client sent an ack; failed: {seq: reason}

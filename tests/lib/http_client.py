@@ -32,7 +32,7 @@ class Response:
         return found
 
 
-def _head(method, path, headers, body):
+def head(method, path, headers, body):
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
@@ -40,7 +40,7 @@ def _head(method, path, headers, body):
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
 
-async def _read_head(reader):
+async def read_head(reader):
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *rest = head.rstrip("\r\n").split("\r\n")
     return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
@@ -61,8 +61,8 @@ async def request(daemon, method, path, token=None, headers=None, body=None, sec
     async def go():
         reader, writer = await connect(daemon)
         try:
-            writer.write(_head(method, path, {**bearer(token), **(headers or {})}, body))
-            status, found = await _read_head(reader)
+            writer.write(head(method, path, {**bearer(token), **(headers or {})}, body))
+            status, found = await read_head(reader)
             rest = await reader.readexactly(int(found["content-length"])) if "content-length" in found else b""
             return Response(status, found, rest)
         finally:
@@ -94,8 +94,8 @@ class Stream:
 
     async def __aenter__(self):
         self.reader, self.writer = await connect(self.daemon)
-        self.writer.write(_head("GET", f"/v1/stream{self.query}", self.headers, None))
-        self.status, self.found = await asyncio.wait_for(_read_head(self.reader), SECONDS)
+        self.writer.write(head("GET", f"/v1/stream{self.query}", self.headers, None))
+        self.status, self.found = await asyncio.wait_for(read_head(self.reader), SECONDS)
         return self
 
     async def __aexit__(self, *_):
