@@ -1,16 +1,16 @@
 /*
  * The parts, in the order they need each other:
  *
- *   clock → loop → store → hub → signals → server → control → admin → run
+ *   clock → loop → signals → store → hub → server → control → admin → run
  *
  * and closed in reverse, each in its own close callback.
  */
 #include "daemon/app/app.h"
 #include "daemon/app/app_private.h"
 #include "daemon/base/log.h"
+#include "daemon/ops/credential.h"
 #include "daemon/ops/descriptors.h"
 #include "daemon/ops/log_sink.h"
-#include "daemon/ops/service.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
@@ -19,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* The credential with the database's password, for a URL that has none. */
+#define PASSWORD "database-password"
 
 /* ---- the clock ---- */
 
@@ -120,38 +123,72 @@ static void start_handles(struct sb_app *app)
 
 /* ---- the beginning ---- */
 
-static int start_store(struct sb_app *app)
-{
-	struct sb_pg_config config;
-
-	sb_pg_config_defaults(&config);
-	config.url = app->settings->config.database_url;
-	config.retention_days = app->settings->config.retention_days;
-	config.receipts_days = app->settings->config.retention_receipts_days;
-	config.stale_days = app->settings->config.retention_devices_stale_days;
-	app->pg = sb_pg_new(&app->loop, &config, NULL);
-	return app->pg ? 0 : -1;
-}
-
-static int start_hub(struct sb_app *app)
-{
-	app->hub = sb_hub_new(&app->settings->hub, sb_pg_store(app->pg), &app->clock);
-	if (!app->hub)
-		return -1;
-	sb_pg_set_hub(app->pg, app->hub);
-	return 0;
-}
-
 static int cannot_start(const char *key, const char *problem)
 {
 	sb_log(SB_LOG_ERROR, "cannot start", "key=%s problem=\"%s\"", key, problem);
 	return -1;
 }
 
+static int credential_refused(int result)
+{
+	char problem[256];
+
+	(void)snprintf(problem, sizeof(problem),
+		       "the credential " PASSWORD ", passed by the service manager, %s%s",
+		       result == -EINVAL  ? "is not one line of text"
+		       : result == -EFBIG ? "is too long for a password"
+					  : "cannot be read: ",
+		       result == -EINVAL || result == -EFBIG ? "" : strerror(-result));
+	return cannot_start("database.url", problem);
+}
+
+static int start_store(struct sb_app *app)
+{
+	struct sb_pg_config config;
+	char *password;
+	int result = sb_credential_read(PASSWORD, &password);
+
+	if (result != 0)
+		return credential_refused(result);
+
+	sb_pg_config_defaults(&config);
+	config.url = app->settings->config.database_url;
+	config.retention_days = app->settings->config.retention_days;
+	config.receipts_days = app->settings->config.retention_receipts_days;
+	config.stale_days = app->settings->config.retention_devices_stale_days;
+	config.password = password;
+	app->pg = sb_pg_new(&app->loop, &config, NULL);
+	sb_credential_free(password);
+	return app->pg ? 0 : cannot_start("database.url", "out of memory");
+}
+
+static int start_hub(struct sb_app *app)
+{
+	app->hub = sb_hub_new(&app->settings->hub, sb_pg_store(app->pg), &app->clock);
+	if (!app->hub)
+		return cannot_start("sessions.max", "out of memory");
+	sb_pg_set_hub(app->pg, app->hub);
+	return 0;
+}
+
+/* Before anything else opens a descriptor, or a thread might read the environment. */
+static int take_inherited(struct sb_app *app)
+{
+	char why[256];
+
+	if (sb_inherited_take(&app->inherited, why, sizeof(why)) != 0)
+		return cannot_start("listen.address", why);
+	if (app->inherited.sessions || app->inherited.admin)
+		sb_log(SB_LOG_INFO, "sockets of the service manager", "plugins=%s admin=%s",
+		       app->inherited.sessions ? "yes" : "no", app->inherited.admin ? "yes" : "no");
+	return 0;
+}
+
 static int start_server(struct sb_app *app)
 {
 	struct sb_server_problem problem;
 
+	app->settings->server.listener = app->inherited.sessions;
 	app->server = sb_server_new(&app->loop, app->hub, &app->settings->server, &problem);
 	if (!app->server)
 		return cannot_start(problem.key, problem.detail);
@@ -182,9 +219,10 @@ static int start_admin(struct sb_app *app)
 	char problem[256];
 	int result;
 
-	if (!*address)
+	if (!*address && !app->inherited.admin)
 		return 0;
-	result = sb_admin_open(&app->loop, address, &sb_app_pages, app, &app->admin);
+	result = sb_admin_open(&app->loop, address, app->inherited.admin, &sb_app_pages, app,
+			       &app->admin);
 	if (result == 0)
 		return 0;
 	(void)snprintf(problem, sizeof(problem), "%s: %s", address, strerror(-result));
@@ -211,7 +249,7 @@ static void serve(struct sb_app *app)
 	warn_of_certificate(app->settings);
 	sb_log(SB_LOG_NOTICE, "ready", "version=%s port=%u admin_port=%u", SB_VERSION, app->port,
 	       app->admin ? sb_admin_port(app->admin) : 0);
-	sb_service_ready(app->port);
+	sb_app_report_start(app);
 	(void)uv_run(&app->loop, UV_RUN_DEFAULT);
 	sb_log(SB_LOG_NOTICE, "ended", "version=%s", SB_VERSION);
 }
@@ -235,12 +273,15 @@ static int run(struct sb_app *app)
 	bool good;
 
 	set_up_descriptors(&app->settings->config);
-	if (uv_loop_init(&app->loop) != 0 || start_store(app) != 0 || start_hub(app) != 0) {
-		sb_log(SB_LOG_ERROR, "cannot start", "problem=\"out of memory\"");
+	if (take_inherited(app) != 0)
+		return EXIT_FAILURE;
+	if (uv_loop_init(&app->loop) != 0) {
+		(void)cannot_start("sessions.max", "out of memory");
 		return EXIT_FAILURE;
 	}
 	start_handles(app);
-	good = start_server(app) == 0 && start_control(app) == 0 && start_admin(app) == 0;
+	good = start_store(app) == 0 && start_hub(app) == 0 && start_server(app) == 0 &&
+	       start_control(app) == 0 && start_admin(app) == 0;
 	if (good) {
 		serve(app);
 	} else {
@@ -255,7 +296,8 @@ int sb_app_run(const struct sb_settings_source *source, struct sb_settings *sett
 {
 	struct sb_app app = {.clock = {.now_ms = now_ms, .wall_us = wall_us, .random = random_u32},
 			     .source = source,
-			     .settings = settings};
+			     .settings = settings,
+			     .report = {.reload = ""}};
 	int status;
 
 	app.started_us = wall_us(&app.clock);

@@ -6,6 +6,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/ops/admin.h"
 #include "daemon/ops/control.h"
+#include "daemon/ops/inherited.h"
+#include "daemon/ops/service.h"
 #include "daemon/store/pg.h"
 #include <stdbool.h>
 #include <uv.h>
@@ -23,11 +25,23 @@ struct sb_reload {
 	uint64_t taken, refused; /* since the start */
 };
 
+/* What the service manager was told, and when it hears more; see report.c. */
+struct sb_report {
+	uint64_t feed_every_ms; /* the watchdog; 0: there is none */
+	uint64_t feed_due_ms;
+	uint64_t status_due_ms;
+	uint64_t lag_ms;    /* the latest tick since the last status */
+	bool database_up;   /* as the last status had it */
+	const char *reload; /* of the last one, what is worth a word for as long as it lasts */
+	char status[SB_SERVICE_STATUS_MAX + 64]; /* the last one */
+};
+
 struct sb_app {
 	struct sb_clock clock; /* first: the clock's functions find the rest */
 	uv_loop_t loop;
 	const struct sb_settings_source *source;
 	struct sb_settings *settings; /* in force; only a reload swaps it */
+	struct sb_inherited inherited;
 	struct sb_pg *pg;
 	struct sb_hub *hub;
 	struct sb_server *server;
@@ -44,6 +58,7 @@ struct sb_app {
 	uv_prepare_t before_poll;
 	uv_signal_t on_term, on_int, on_hup;
 	struct sb_reload reload;
+	struct sb_report report;
 	uint64_t drain_until_ms; /* 0: not draining */
 	bool hurried;		 /* told to drain a second time */
 	bool ending;
@@ -61,6 +76,20 @@ void sb_app_tick_close(struct sb_app *app);
  * of them are good. `asker`, who may be NULL, is answered then.
  */
 void sb_app_reload(struct sb_app *app, struct sb_request *asker);
+
+/* ---- report.c ---- */
+
+/* All is there: the service manager is told so, and from now on how things are. */
+void sb_app_report_start(struct sb_app *app);
+/* Each tick, and how late it was. */
+void sb_app_report_tick(struct sb_app *app, uint64_t late_ms);
+/* When the manager must hear of us next, by the loop's clock. */
+uint64_t sb_app_report_due_ms(const struct sb_app *app);
+/* A reload is over: `news` now, and `lasting` ("": nothing) in each line until the next. Both are
+ * constants. */
+void sb_app_report_reload(struct sb_app *app, const char *news, const char *lasting);
+/* The drain begins, and ends within `within_ms`. */
+void sb_app_report_drain(struct sb_app *app, uint64_t within_ms);
 
 /* ---- drain.c ---- */
 

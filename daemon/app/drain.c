@@ -6,10 +6,11 @@
  */
 #include "daemon/app/app_private.h"
 #include "daemon/base/log.h"
-#include "daemon/ops/service.h"
 #include "daemon/store/pg.h"
 
 #define HURRY_MS 2000
+/* What the end itself may take after the drain, on a machine that is busy. */
+#define SPARE_MS 10000
 
 static void begin(struct sb_app *app)
 {
@@ -17,7 +18,7 @@ static void begin(struct sb_app *app)
 
 	sb_log(SB_LOG_NOTICE, "draining", "connections=%zu seconds=%u",
 	       sb_server_connections(app->server), app->settings->config.drain_seconds);
-	sb_service_stopping();
+	sb_app_report_drain(app, window_ms + SPARE_MS);
 	app->drain_until_ms = uv_now(&app->loop) + window_ms + 1;
 	sb_server_stop_accepting(app->server);
 	sb_hub_drain(app->hub, (uint32_t)(window_ms / 4 * 3));

@@ -53,8 +53,9 @@ static void answer(struct sb_reload *reload, json_t *words)
 	reload->asker = NULL;
 }
 
-static void refuse(struct sb_reload *reload)
+static void refuse(struct sb_app *app)
 {
+	struct sb_reload *reload = &app->reload;
 	const char *at = reload->problems;
 
 	if (reload->problem_count < 0)
@@ -71,7 +72,8 @@ static void refuse(struct sb_reload *reload)
 	reload->refused++;
 	answer(reload,
 	       json_pack("{s:b, s:o}", "reloaded", 0, "problems", list_of(reload->problems, "\n")));
-	sb_service_reloaded("Reload refused; see the log");
+	sb_app_report_reload(app, "Reload refused; see the log",
+			     "last reload refused, see the log");
 }
 
 /* From here on everybody asks the new ones; nobody keeps a pointer into the old ones. */
@@ -102,7 +104,7 @@ static void take_over(struct sb_app *app)
 		(void)fclose(restart_out);
 	if (!changed || !restart) {
 		app->reload.problem_count = -ENOMEM;
-		refuse(&app->reload);
+		refuse(app);
 	} else {
 		app->reload.next = NULL;
 		app->reload.taken++;
@@ -113,8 +115,9 @@ static void take_over(struct sb_app *app)
 		answer(&app->reload,
 		       json_pack("{s:b, s:o, s:o}", "reloaded", 1, "changed", list_of(changed, " "),
 				 "needs_restart", list_of(restart, " ")));
-		sb_service_reloaded(restart_len ? "Reloaded; some keys need a restart"
-						: "Reloaded");
+		sb_app_report_reload(
+			app, restart_len ? "Reloaded; some keys need a restart" : "Reloaded",
+			restart_len ? "some keys need a restart" : "");
 	}
 	free(changed);
 	free(restart);
@@ -130,7 +133,7 @@ static void on_read(uv_work_t *work, int status)
 	if (app->ending && reload->asker)
 		sb_control_refuse(reload->asker, "slotbelld ends");
 	else if (!app->ending && reload->problem_count != 0)
-		refuse(reload);
+		refuse(app);
 	else if (!app->ending)
 		take_over(app);
 	sb_settings_free(reload->next); /* unless it was taken */

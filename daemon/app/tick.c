@@ -48,6 +48,7 @@ static void on_tick(uv_timer_t *timer)
 
 	if (app->ending)
 		return;
+	sb_app_report_tick(app, uv_now(&app->loop) - app->tick_due_ms);
 	sb_hub_tick(app->hub);
 	sb_server_tick(app->server);
 	give_memory_back(app);
@@ -63,6 +64,7 @@ static void on_before_poll(uv_prepare_t *handle)
 	if (app->ending || !app->server)
 		return;
 	due = earlier(sb_hub_due_ms(app->hub), sb_server_due_ms(app->server));
+	due = earlier(due, sb_app_report_due_ms(app));
 	due = earlier(due, now + (app->drain_until_ms ? TICK_DRAIN_MS : TICK_MAX_MS));
 	if (uv_is_active((uv_handle_t *)&app->tick) && app->tick_due_ms <= due)
 		return;

@@ -1,5 +1,6 @@
 /*
- * The door: our own listening socket and accept.
+ * The door: our own listening socket and accept. The socket may be inherited: then
+ * whoever knocks while we end waits in it for our successor.
  *
  *   door: accept → arrival: who is it? → room: who comes next? → libwebsockets
  *                                                                  │
@@ -62,11 +63,22 @@ static int split_address(char *address, char **ret_host, char **ret_port)
 	return 0;
 }
 
+static int port_of(int fd, uint16_t *ret_port)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+
+	if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+		return -1;
+	*ret_port = ntohs(bound.ss_family == AF_INET6
+				  ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+				  : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+	return 0;
+}
+
 static int listen_on(const struct addrinfo *info, uint16_t *ret_port)
 {
 	int on = 1, off = 0;
-	struct sockaddr_storage bound;
-	socklen_t bound_len = sizeof(bound);
 	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -77,15 +89,22 @@ static int listen_on(const struct addrinfo *info, uint16_t *ret_port)
 	if (info->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &bound_len) != 0) {
+	    port_of(fd, ret_port) != 0) {
 		int result = -errno;
 
 		(void)close(fd);
 		return result;
 	}
-	*ret_port = ntohs(bound.ss_family == AF_INET6
-				  ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
-				  : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+	return fd;
+}
+
+/* Of a service manager: it is bound, and listens, and outlives us. */
+static int take_socket(struct sb_server *server, uint16_t *ret_port)
+{
+	int fd = server->config->listener;
+
+	if (port_of(fd, ret_port) != 0)
+		return fail(server, "the inherited socket", strerror(errno));
 	return fd;
 }
 
@@ -186,7 +205,8 @@ int sb_door_open(struct sb_server *server)
 	if (!door)
 		return fail(server, "out of memory", "");
 	door->server = server;
-	door->fd = open_socket(server, &door->port);
+	door->fd = server->config->listener ? take_socket(server, &door->port)
+					    : open_socket(server, &door->port);
 	if (door->fd < 0) {
 		free(door);
 		return -1;

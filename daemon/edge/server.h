@@ -18,10 +18,11 @@
 struct sb_tls_identity;
 struct sb_ticket_keys;
 
-/* Read anew at each use, so what a reload changes counts from then on, but for the address. */
+/* Read anew at each use, so what a reload changes counts from then on, but for the first two. */
 struct sb_server_config {
-	const char *address;			  /* "[::]:8443", "127.0.0.1:0" */
-	const struct sb_tls_identity *identity;	  /* see tls.h */
+	const char *address;			/* "[::]:8443", "127.0.0.1:0" */
+	int listener;				/* a socket that listens already; 0: none. Taken */
+	const struct sb_tls_identity *identity; /* see tls.h */
 	const struct sb_ticket_keys *ticket_keys; /* see tickets.h; NULL: one of the process' own */
 	const char *origins;   /* allowed Origin headers, separated by spaces or commas; "" none */
 	uint32_t handshakes;   /* connections between accept and hello's way, at most */
@@ -51,7 +52,8 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 				const struct sb_server_config *config,
 				struct sb_server_problem *ret_problem);
 
-/* From now on this configuration, borrowed like the first; its address says nothing new. */
+/* From now on this configuration, borrowed like the first; its address and listener say nothing
+ * new. */
 void sb_server_configure(struct sb_server *server, const struct sb_server_config *config);
 
 /* The port it listens on, which is of interest where the configuration says 0. */

@@ -176,8 +176,19 @@ static void on_request(void *data, struct sb_request *request, const char *text,
 
 /* ---- life ---- */
 
-int sb_admin_open(uv_loop_t *loop, const char *address, const struct sb_admin_pages *pages,
-		  void *data, struct sb_admin **ret_admin)
+static int listen_at(uv_loop_t *loop, const char *address, const struct sb_requests_config *config,
+		     struct sb_requests **ret_requests)
+{
+	struct sockaddr_storage parsed;
+	int result = sb_address_parse(address, &parsed);
+
+	return result == 0 ? sb_requests_listen(loop, (const struct sockaddr *)&parsed, config,
+						ret_requests)
+			   : result;
+}
+
+int sb_admin_open(uv_loop_t *loop, const char *address, int listener,
+		  const struct sb_admin_pages *pages, void *data, struct sb_admin **ret_admin)
 {
 	struct sb_admin *admin = calloc(1, sizeof(*admin));
 	const struct sb_requests_config config = {
@@ -186,17 +197,14 @@ int sb_admin_open(uv_loop_t *loop, const char *address, const struct sb_admin_pa
 		.on_request = on_request,
 		.data = admin,
 	};
-	struct sockaddr_storage parsed;
 	int result;
 
 	if (!admin)
 		return -ENOMEM;
 	admin->pages = pages;
 	admin->data = data;
-	result = sb_address_parse(address, &parsed);
-	if (result == 0)
-		result = sb_requests_listen(loop, (const struct sockaddr *)&parsed, &config,
-					    &admin->requests);
+	result = listener ? sb_requests_listen_on(loop, listener, &config, &admin->requests)
+			  : listen_at(loop, address, &config, &admin->requests);
 	if (result != 0) {
 		free(admin);
 		return result;

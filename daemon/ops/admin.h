@@ -25,9 +25,10 @@ struct sb_admin_pages {
 	bool (*is_ready)(void *data, char *ret_why, size_t size);
 };
 
-/* `address` is "ADDRESS:PORT"; `pages` are borrowed. 0 or a negative errno; -EINVAL: no address. */
-int sb_admin_open(uv_loop_t *loop, const char *address, const struct sb_admin_pages *pages,
-		  void *data, struct sb_admin **ret_admin);
+/* On `address`, "ADDRESS:PORT", or on `listener`, a socket that listens already and is taken,
+ * unless it is 0. `pages` are borrowed. 0 or a negative errno; -EINVAL: no address. */
+int sb_admin_open(uv_loop_t *loop, const char *address, int listener,
+		  const struct sb_admin_pages *pages, void *data, struct sb_admin **ret_admin);
 uint16_t sb_admin_port(const struct sb_admin *admin);
 /* See sb_requests_close(). */
 void sb_admin_close(struct sb_admin *admin, void (*on_closed)(void *data), void *data);

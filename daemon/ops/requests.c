@@ -288,6 +288,16 @@ int sb_requests_listen(uv_loop_t *loop, const struct sockaddr *address,
 	return listen_now(requests, uv_tcp_bind(&requests->listener.tcp, address, 0), ret_requests);
 }
 
+int sb_requests_listen_on(uv_loop_t *loop, int fd, const struct sb_requests_config *config,
+			  struct sb_requests **ret_requests)
+{
+	struct sb_requests *requests = make(loop, "", config);
+
+	if (!requests)
+		return -ENOMEM;
+	return listen_now(requests, uv_tcp_open(&requests->listener.tcp, fd), ret_requests);
+}
+
 /* Whether somebody answers there; a socket that nobody does is what a killed process left. */
 static bool is_answered(const char *path)
 {

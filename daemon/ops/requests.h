@@ -42,6 +42,10 @@ int sb_requests_listen_path(uv_loop_t *loop, const char *path, mode_t mode,
 			    const struct sb_requests_config *config,
 			    struct sb_requests **ret_requests);
 
+/* On a socket that listens already, which is taken. Then it has an address. */
+int sb_requests_listen_on(uv_loop_t *loop, int fd, const struct sb_requests_config *config,
+			  struct sb_requests **ret_requests);
+
 /* Of an address: the port it got. */
 uint16_t sb_requests_port(const struct sb_requests *requests);
 

@@ -1,12 +1,14 @@
 /* sd_notify's variables; see service.h. A manager that does not hear us must not stop us. */
 #include "daemon/ops/service.h"
 #include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-void sb_service_ready(uint16_t port)
+void sb_service_ready(const char *status)
 {
-	(void)sd_notifyf(0, "READY=1\nSTATUS=Listening on port %u", port);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
 /* With the time, so that a manager tells this reload from one that it asks for meanwhile. */
@@ -24,7 +26,35 @@ void sb_service_reloaded(const char *status)
 	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
-void sb_service_stopping(void)
+void sb_service_stopping(uint64_t within_ms)
 {
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=Draining");
+	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+			 within_ms * 1000);
+}
+
+/* A line break would begin another variable, and a status that is not UTF-8 is not shown at all. */
+void sb_service_status(const char *status)
+{
+	char line[SB_SERVICE_STATUS_MAX];
+	size_t len = strnlen(status, sizeof(line) - 1);
+	bool is_cut = status[len] != '\0';
+
+	while (is_cut && len && (unsigned char)status[len - 1] >= 0x80)
+		len--;
+	for (size_t i = 0; i < len; i++)
+		line[i] = (char)((unsigned char)status[i] < ' ' ? ' ' : status[i]);
+	line[len] = '\0';
+	(void)sd_notifyf(0, "STATUS=%s", line);
+}
+
+uint64_t sb_service_watchdog_ms(void)
+{
+	uint64_t usec;
+
+	return sd_watchdog_enabled(0, &usec) > 0 ? usec / 1000 : 0;
+}
+
+void sb_service_feed_watchdog(void)
+{
+	(void)sd_notify(0, "WATCHDOG=1");
 }

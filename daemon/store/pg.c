@@ -327,7 +327,12 @@ struct sb_pg *sb_pg_new(uv_loop_t *loop, const struct sb_pg_config *config, stru
 		free(pg);
 		return NULL;
 	}
-	pg->config.url = NULL; /* the caller's, and taken apart by now */
+	if (sb_pg_url_set_password(pg->url, config->password) < 0) {
+		sb_pg_url_free(pg->url);
+		free(pg);
+		return NULL;
+	}
+	pg->config.url = pg->config.password = NULL; /* the caller's, and taken apart by now */
 	(void)uv_timer_init(loop, &pg->reconcile_timer);
 	(void)uv_timer_init(loop, &pg->lease_timer);
 	pg->reconcile_timer.data = pg->lease_timer.data = pg;

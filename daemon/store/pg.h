@@ -26,7 +26,8 @@ struct sb_hub;
 struct sb_pg;
 
 struct sb_pg_config {
-	const char *url; /* copied */
+	const char *url;      /* copied */
+	const char *password; /* copied; for a URL that has none. NULL: none */
 	/* One attempt, from its first packet until set up. */
 	uint32_t connect_ms;
 	/* Between attempts, full jitter. */
@@ -58,7 +59,7 @@ struct sb_pg_config {
 	void *data;
 };
 
-/* Everything but url and on_problem. */
+/* Everything but url, password and on_problem. */
 void sb_pg_config_defaults(struct sb_pg_config *config);
 
 /*

@@ -129,10 +129,23 @@ int sb_pg_url_parse(const char *text, struct sb_pg_url **ret_url, char *why, siz
 	return 0;
 }
 
+int sb_pg_url_set_password(struct sb_pg_url *url, const char *password)
+{
+	char *copy = password ? strdup(password) : NULL;
+
+	if (password && !copy)
+		return -ENOMEM;
+	url->password = copy;
+	return 0;
+}
+
 void sb_pg_url_free(struct sb_pg_url *url)
 {
 	if (!url)
 		return;
+	if (url->password)
+		explicit_bzero(url->password, strlen(url->password));
+	free(url->password);
 	for (size_t i = 0; i < url->host_count; i++) {
 		free(url->hosts[i].name);
 		free(url->hosts[i].address);
@@ -178,6 +191,8 @@ PGconn *sb_pg_url_connect(const struct sb_pg_url *url, const struct sb_pg_host *
 		keywords[n] = preset[i][0];
 		values[n] = preset[i][1];
 	}
+	keywords[n] = "password";
+	values[n++] = url->password;
 	for (const PQconninfoOption *o = url->options; o->keyword && n < KEYWORDS_MAX - 6; o++) {
 		if (!o->val || !*o->val || strcmp(o->keyword, "host") == 0 ||
 		    strcmp(o->keyword, "hostaddr") == 0 || strcmp(o->keyword, "port") == 0)

@@ -25,6 +25,7 @@ struct sb_pg_host {
 
 struct sb_pg_url {
 	PQconninfoOption *options;
+	char *password;	   /* for a URL that has none; or NULL */
 	size_t host_count; /* 1 to SB_PG_HOSTS_MAX */
 	struct sb_pg_host hosts[SB_PG_HOSTS_MAX];
 };
@@ -34,6 +35,9 @@ struct sb_pg_url {
  * person, in `why` (at most `size` bytes with terminator); or -ENOMEM.
  */
 int sb_pg_url_parse(const char *text, struct sb_pg_url **ret_url, char *why, size_t size);
+
+/* The password to use unless the URL has one: copied. NULL: none. 0 or -ENOMEM. */
+int sb_pg_url_set_password(struct sb_pg_url *url, const char *password);
 
 /* Accepts NULL. */
 void sb_pg_url_free(struct sb_pg_url *url);

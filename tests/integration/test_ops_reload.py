@@ -192,26 +192,6 @@ def test_many_signals_in_a_row_end_with_the_newest_file(house):
     assert "refused" not in daemon.log_text()[before:]
 
 
-def test_the_service_manager_is_told(house, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        path = str(tmp_path / "notify")
-        manager.bind(path)
-        manager.settimeout(20)
-        daemon = house.daemon(start=False)
-        daemon.prefix = ("env", f"NOTIFY_SOCKET={path}")
-        daemon.start()
-        assert manager.recv(4096).decode() == f"READY=1\nSTATUS=Listening on port {daemon.port}"
-        daemon.reload()
-        lines = manager.recv(4096).decode().split("\n")
-        assert lines[0] == "RELOADING=1" and int(lines[1].removeprefix("MONOTONIC_USEC=")) > 0
-        assert manager.recv(4096).decode() == "READY=1\nSTATUS=Reloaded"
-        daemon.reload("reload refused", sessions__max=0)
-        assert manager.recv(4096).decode().startswith("RELOADING=1")
-        assert manager.recv(4096).decode() == "READY=1\nSTATUS=Reload refused; see the log"
-        daemon.configure(sessions__max=10)
-        assert daemon.stop() == 0
-        assert manager.recv(4096).decode().startswith("STOPPING=1")
-
 
 def test_the_same_is_refused_at_the_start_with_exit_code_3(house, others):
     daemon = house.daemon(start=False, tls__key=others / "server.key", sessions__max=0)

@@ -29,14 +29,14 @@ def built(program):
     return pathlib.Path(os.environ.get("SLOTBELL_BUILD", ROOT / "build/dev")) / program
 
 
-def spawn(command, log, stdout=None, prefix=()):
+def spawn(command, log, stdout=None, prefix=(), pass_fds=()):
     """A process that the kernel ends when we end, in a session of its own, so that Ctrl-C is ours alone."""
     # What the kernel waits for is the end of the thread that asked: one that a test borrowed ends sooner than we do.
     with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if threading.current_thread() is threading.main_thread() else []
     with open(log, "ab") as file:
         return subprocess.Popen(
             [*prefix, *with_us, *map(str, command)], stdin=subprocess.DEVNULL,
-            stdout=stdout or file, stderr=file, env=ENVIRONMENT, start_new_session=True)
+            stdout=stdout or file, stderr=file, env=ENVIRONMENT, start_new_session=True, pass_fds=pass_fds)
 
 
 def stop(process, patience=10):
@@ -89,7 +89,7 @@ class Daemon:
         self.port = free_port()
         self.url = f"wss://{address}:{self.port}"
         self.config = folder / "slotbelld.conf"
-        self.prefix = prefix
+        self.prefix, self.pass_fds = prefix, ()
         self.settings = {
             "listen.address": f"{address}:{self.port}",
             "listen.admin": "",
@@ -122,7 +122,8 @@ class Daemon:
         """Returns when it takes TLS connections: how long that took, in seconds."""
         begun = time.monotonic()
         self.configure()
-        self.process = spawn([self.program, "--config", self.config], self.log, prefix=self.prefix)
+        self.process = spawn([self.program, "--config", self.config], self.log, prefix=self.prefix,
+                             pass_fds=self.pass_fds)
         context = self.tls()
         while True:
             try:

@@ -1,0 +1,25 @@
+/*
+ * Secrets that the service manager hands to this process alone: files in the
+ * folder $CREDENTIALS_DIRECTORY, systemd.exec(5) LoadCredential=.
+ *
+ * They are there as the manager found them when it started the process, so a
+ * reload reads none.
+ */
+#ifndef SB_OPS_CREDENTIAL_H
+#define SB_OPS_CREDENTIAL_H
+
+/* A credential's longest text. */
+#define SB_CREDENTIAL_MAX 1024
+
+/*
+ * The credential `name` without the newline at its end, to be freed by
+ * sb_credential_free(). 0, with NULL where there is none; else a negative
+ * errno: -EINVAL for one that is empty, has more than one line or NUL in it;
+ * -EFBIG for one that is longer than SB_CREDENTIAL_MAX.
+ */
+int sb_credential_read(const char *name, char **ret_text);
+
+/* Wipes it. Accepts NULL. */
+void sb_credential_free(char *text);
+
+#endif
