@@ -68,8 +68,8 @@ static void on_before_poll(uv_prepare_t *handle)
 	due = earlier(due, now + (app->drain_until_ms ? TICK_DRAIN_MS : TICK_MAX_MS));
 	if (uv_is_active((uv_handle_t *)&app->tick) && app->tick_due_ms <= due)
 		return;
-	app->tick_due_ms = due;
-	(void)uv_timer_start(&app->tick, on_tick, due > now ? due - now : 0, 0);
+	app->tick_due_ms = due > now ? due : now;
+	(void)uv_timer_start(&app->tick, on_tick, app->tick_due_ms - now, 0);
 }
 
 void sb_app_tick_start(struct sb_app *app)
