@@ -214,6 +214,36 @@ BEGIN
 END
 $$;
 
+-- `slotbellctl doctor` books for a canary of its own: this mailbox goes with all that came of it, and so do those of
+-- visits that were cut short. No address outside of doctor.invalid, which nobody has (RFC 2606), can be taken away so.
+CREATE FUNCTION slotbell.forget_canaries(mailbox text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    canary bigint;
+    forgotten integer := 0;
+BEGIN
+    FOR canary IN
+        SELECT m.id FROM slotbell.mailbox m
+        WHERE m.address LIKE 'canary-%@doctor.invalid' AND (m.address = lower(mailbox) OR NOT EXISTS (
+            SELECT FROM slotbell.device d WHERE d.mailbox_id = m.id AND (d.expires_at < clock_timestamp() - interval '1 minute') IS NOT TRUE))
+        ORDER BY m.id FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM slotbell.revoke(d.id) FROM slotbell.device d WHERE d.mailbox_id = canary;
+        DELETE FROM slotbell.event e WHERE e.mailbox_id = canary;
+        DELETE FROM slotbell.receipt r WHERE r.mailbox_id = canary;
+        DELETE FROM slotbell.booking_state b WHERE b.mailbox_id = canary;
+        DELETE FROM slotbell.session s USING slotbell.device d WHERE d.mailbox_id = canary AND s.device_id = d.id;
+        DELETE FROM slotbell.device d WHERE d.mailbox_id = canary;
+        DELETE FROM slotbell.mailbox m WHERE m.id = canary;
+        forgotten := forgotten + 1;
+    END LOOP;
+    RETURN forgotten;
+END
+$$;
+
 GRANT EXECUTE ON FUNCTION slotbell.sweep_alone(), slotbell.sweep(bigint, bigint, integer, integer, integer, integer, integer, integer) TO slotbell_daemon;
+GRANT EXECUTE ON FUNCTION slotbell.forget_canaries(text) TO slotbell_admin;
 
 RESET ROLE;

@@ -82,13 +82,13 @@ static bool send_all(int fd, const char *text, size_t len)
 }
 
 /* A line without its end, to be freed; NULL: none came. */
-static char *read_line(int fd)
+static char *read_line(int fd, int patience_ms)
 {
 	struct pollfd file = {.fd = fd, .events = POLLIN};
 	char *line = NULL, part[65536];
 	size_t len = 0;
 
-	while (len < ANSWER_MAX && poll(&file, 1, PATIENCE_MS) > 0) {
+	while (len < ANSWER_MAX && poll(&file, 1, patience_ms) > 0) {
 		ssize_t count = recv(fd, part, sizeof(part), 0);
 		char *grown;
 
@@ -107,14 +107,14 @@ static char *read_line(int fd)
 	return NULL;
 }
 
-static json_t *exchange(int fd, const char *question)
+static json_t *exchange(int fd, const char *question, int patience_ms)
 {
 	char *line;
 	json_t *answer;
 
 	if (!send_all(fd, question, strlen(question)) || !send_all(fd, "\n", 1))
 		return NULL;
-	line = read_line(fd);
+	line = read_line(fd, patience_ms);
 	answer = line ? json_loads(line, 0, NULL) : NULL;
 	free(line);
 	return answer;
@@ -136,7 +136,7 @@ json_t *sb_control_try(const struct sb_ctl *ctl, json_t *question, char **ret_wh
 		free(text);
 		return NULL;
 	}
-	answer = exchange(fd, text);
+	answer = exchange(fd, text, ctl->patience_ms ? ctl->patience_ms : PATIENCE_MS);
 	(void)close(fd);
 	free(text);
 	if (json_is_true(json_object_get(answer, "ok"))) {

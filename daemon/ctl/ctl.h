@@ -37,6 +37,7 @@ struct sb_ctl {
 	bool json;	      /* --json */
 	const char *database; /* --database, or SLOTBELL_DATABASE_URL; NULL: not said */
 	const char *socket;   /* --socket: the daemon's control socket; NULL: not said */
+	int patience_ms;      /* with the daemon's answers; 0: as long as they may take */
 	const struct sb_ctl_command *command; /* NULL until it is known */
 	const char *group;		      /* its first word; NULL until it is known */
 	enum sb_exit status;		      /* why sb_ctl_next() said SB_CTL_STOP */
@@ -99,6 +100,6 @@ extern const struct sb_ctl_command sb_command_device_enrol, sb_command_device_li
 	sb_command_device_rotate, sb_command_device_revoke;
 extern const struct sb_ctl_command sb_command_publish, sb_command_tail, sb_command_trace;
 extern const struct sb_ctl_command sb_command_status, sb_command_sessions, sb_command_top,
-	sb_command_kick, sb_command_drain, sb_command_reload;
+	sb_command_kick, sb_command_drain, sb_command_reload, sb_command_doctor;
 
 #endif

@@ -7,8 +7,8 @@
 #include "daemon/ctl/ctl.h"
 #include "daemon/ctl/database.h"
 #include "daemon/ctl/output.h"
+#include "daemon/ctl/secret.h"
 #include "daemon/ctl/when.h"
-#include "protocol/token.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,31 +17,13 @@
 
 enum { OPTION_LABEL = 1, OPTION_EXPIRES };
 
-/* A new secret, and what the database keeps of it, as text parameters. */
-struct secret {
-	struct sb_token token; /* its device_id is the caller's to fill in */
-	char salt[2 * SB_TOKEN_SALT_BYTES + 3];
-	char hash[2 * SB_TOKEN_HASH_BYTES + 3];
-};
-
-static bool secret_new(struct secret *secret)
+static bool secret_new(struct sb_secret *secret)
 {
-	uint8_t proof[SB_TOKEN_PROOF_BYTES];
-	uint8_t salt[SB_TOKEN_SALT_BYTES], hash[SB_TOKEN_HASH_BYTES];
-	int error = sb_token_secret_new(secret->token.secret);
+	int error = sb_secret_new(secret);
 
-	if (error == 0) {
-		sb_token_proof(&secret->token, proof);
-		error = sb_token_hash_new(proof, salt, hash);
-		explicit_bzero(proof, sizeof(proof));
-	}
-	if (error != 0) {
+	if (error != 0)
 		sb_ctl_fail("the system gives no randomness for a token: %s", strerror(-error));
-		return false;
-	}
-	sb_database_bytea(secret->salt, salt, sizeof(salt));
-	sb_database_bytea(secret->hash, hash, sizeof(hash));
-	return true;
+	return error == 0;
 }
 
 /* Prints the token of a device that is in the database already, and forgets it. */
@@ -109,7 +91,7 @@ static bool resolve_expiry(PGconn *database, const struct sb_expiry *expiry, cha
 static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mailbox,
 			  const char *label, const struct sb_expiry *expiry)
 {
-	struct secret secret = {0};
+	struct sb_secret secret = {0};
 	char *expires_at = NULL;
 	PGresult *result = NULL;
 	enum sb_exit status = SB_EXIT_FAILED;
@@ -209,7 +191,7 @@ static bool keep_expiry(PGconn *database, const char *id, char **ret_instant)
 static enum sb_exit rotate(struct sb_ctl *ctl, PGconn *database, const char *id,
 			   const struct sb_expiry *expiry)
 {
-	struct secret secret = {0};
+	struct sb_secret secret = {0};
 	char *expires_at = NULL;
 	PGresult *result = NULL;
 	enum sb_exit status = SB_EXIT_FAILED;

@@ -18,7 +18,7 @@ static const struct sb_ctl_command *const commands[] = {
 	&sb_command_device_revoke, &sb_command_publish,	    &sb_command_tail,
 	&sb_command_trace,	   &sb_command_status,	    &sb_command_top,
 	&sb_command_sessions,	   &sb_command_kick,	    &sb_command_drain,
-	&sb_command_reload,
+	&sb_command_reload,	   &sb_command_doctor,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

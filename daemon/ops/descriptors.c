@@ -10,6 +10,13 @@ uint64_t sb_descriptors_wanted(uint32_t sessions)
 	return (uint64_t)sessions + sessions / 4 + 64 + BESIDE;
 }
 
+uint64_t sb_descriptors_now(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 uint64_t sb_descriptors_limit(uint64_t wanted)
 {
 	struct rlimit limit;
@@ -18,5 +25,5 @@ uint64_t sb_descriptors_limit(uint64_t wanted)
 		return 0;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit); /* a sandbox may forbid it: then it stays */
-	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+	return sb_descriptors_now();
 }

@@ -13,6 +13,9 @@
 /* What sessions.max asks for, with all the connections that the door lets wait or be told to go. */
 uint64_t sb_descriptors_wanted(uint32_t sessions);
 
+/* What it is. */
+uint64_t sb_descriptors_now(void);
+
 /* Sets the limit, as far as the hard one lets it: returns what it is now. */
 uint64_t sb_descriptors_limit(uint64_t wanted);
 

@@ -15,10 +15,12 @@ LAYERS = {
         ["libwebsockets", "libuv", "openssl", "jansson"],
     ),
     "daemon/ops/": (["protocol/", "daemon/base/", "daemon/core/", "daemon/ops/"], ["libsystemd", "libuv", "inih", "jansson"]),
-    # schema_version.h is a number that the daemon and slotbellctl must agree on.
+    # schema_version.h is a number that the daemon and slotbellctl must agree on; doctor reads the daemon's
+    # configuration by the daemon's code.
     "daemon/ctl/": (
-        ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h"],
-        ["libpq", "jansson"],
+        ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h", "daemon/ops/config.h",
+         "daemon/ops/descriptors.h"],
+        ["libpq", "jansson", "openssl"],
     ),
     "plugin-stub/": (["protocol/", "plugin-stub/"], ["libwebsockets", "libuv", "libical", "jansson", "openssl"]),
 }

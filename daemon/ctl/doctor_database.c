@@ -1,0 +1,206 @@
+/* PostgreSQL as the daemon finds it: there, of the right version, and of the same time. */
+#include "daemon/ctl/doctor.h"
+#include "daemon/ctl/output.h"
+#include "daemon/store/schema_version.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_VERSION_MIN 130000
+
+/* Clocks may differ by so much: certificates and tokens end at a second, latencies are told in
+ * milliseconds. */
+#define CLOCK_WARN_US 500000
+#define CLOCK_FAIL_US 5000000
+#define CLOCK_LOOKS   3
+
+/* ---- there ---- */
+
+static bool is_remote(const PGconn *database)
+{
+	const char *address = PQhostaddr(database);
+
+	return *address && strncmp(address, "127.", 4) != 0 && strcmp(address, "::1") != 0;
+}
+
+static bool verifies_server(PGconn *database)
+{
+	PQconninfoOption *options = PQconninfo(database);
+	bool verifies = false;
+
+	for (const PQconninfoOption *option = options; option && option->keyword; option++) {
+		if (strcmp(option->keyword, "sslmode") == 0 && option->val)
+			verifies = strcmp(option->val, "verify-full") == 0;
+	}
+	PQconninfoFree(options);
+	return verifies;
+}
+
+static void open_admin(struct sb_doctor *doctor)
+{
+	char *why = NULL;
+
+	if (doctor->ctl->database && *doctor->ctl->database)
+		doctor->admin = sb_doctor_connect(doctor->ctl->database, &why);
+	free(why);
+}
+
+void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *why = NULL;
+	int version;
+
+	open_admin(doctor);
+	if (!doctor->configured) {
+		sb_not_checked(finding, "configuration");
+		return;
+	}
+	sb_doctor_become_user(doctor);
+	doctor->database = sb_doctor_connect(doctor->config.database_url, &why);
+	sb_doctor_become_self(doctor);
+	if (!doctor->database) {
+		sb_saw(finding, SB_HEALTH_FAIL, "as %s: %s", sb_doctor_reader(doctor), why);
+		sb_advise(finding,
+			  "is PostgreSQL up, and does it let this role in (pg_hba.conf)? As root, "
+			  "and with the password file that the daemon has (PGPASSFILE), this looks "
+			  "as "
+			  "the daemon does");
+		free(why);
+		return;
+	}
+	version = PQserverVersion(doctor->database);
+	if (version < SERVER_VERSION_MIN) {
+		sb_saw(finding, SB_HEALTH_FAIL, "PostgreSQL %d is too old", version / 10000);
+		sb_advise(finding, "Slotbell needs PostgreSQL 13 or newer");
+	} else if (is_remote(doctor->database) && !verifies_server(doctor->database)) {
+		sb_saw(finding, SB_HEALTH_WARN,
+		       "PostgreSQL at %s, whose certificate is not looked at: whoever sits between "
+		       "can read the bookings",
+		       PQhostaddr(doctor->database));
+		sb_advise(finding, "database.url: sslmode=verify-full, and sslrootcert=");
+	} else {
+		sb_saw(finding, SB_HEALTH_OK, "PostgreSQL %d, database %s, as %s", version / 10000,
+		       PQdb(doctor->database), PQuser(doctor->database));
+	}
+}
+
+/* ---- of this version ---- */
+
+static int ask_version(PGconn *database, char **ret_why)
+{
+	PGresult *result = database ? sb_doctor_query(database, "SELECT slotbell.schema_version()",
+						      0, NULL, ret_why)
+				    : NULL;
+	int version = result ? (int)strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+
+	PQclear(result);
+	return version;
+}
+
+static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, int version)
+{
+	doctor->schema_fits = version == SB_SCHEMA_VERSION;
+	doctor->schema_old = !doctor->schema_fits;
+	if (doctor->schema_fits) {
+		sb_saw(finding, SB_HEALTH_OK, "version %d", version);
+		return;
+	}
+	sb_saw(finding, SB_HEALTH_FAIL, "version %d, and this program is for %d", version,
+	       SB_SCHEMA_VERSION);
+	sb_advise(finding,
+		  version < SB_SCHEMA_VERSION
+			  ? "slotbellctl db upgrade, then restart what is older"
+			  : "this program is older than the schema: install the newer one");
+}
+
+void sb_check_schema(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *why = NULL;
+	PGresult *result;
+	int version;
+
+	if (!doctor->database) {
+		sb_not_checked(finding, "database");
+		return;
+	}
+	result = sb_doctor_query(doctor->database,
+				 "SELECT pg_catalog.to_regnamespace('slotbell') IS NOT NULL", 0,
+				 NULL, &why);
+	doctor->schema_there = result && *PQgetvalue(result, 0, 0) == 't';
+	PQclear(result);
+	if (!doctor->schema_there) {
+		sb_saw(finding, SB_HEALTH_FAIL, "%s",
+		       why ? why : "there is no schema slotbell in this database");
+		sb_advise(finding, "is this the database? slotbellctl db init makes the schema");
+		free(why);
+		return;
+	}
+	version = ask_version(doctor->database, &why);
+	if (!version) {
+		free(why);
+		why = NULL;
+		version = ask_version(doctor->admin, &why);
+	}
+	if (version)
+		judge_version(doctor, finding, version);
+	else
+		sb_saw(finding, SB_HEALTH_NOT_CHECKED, "needs what fails below: rights");
+	free(why);
+}
+
+/* ---- of the same time ---- */
+
+/* How far its clock is ahead, give or take *ret_error_us; false with *ret_why. */
+static bool compare_clocks(PGconn *database, int64_t *ret_ahead_us, int64_t *ret_error_us,
+			   char **ret_why)
+{
+	*ret_error_us = INT64_MAX;
+	for (int i = 0; i < CLOCK_LOOKS; i++) {
+		int64_t before = sb_doctor_wall_us(), after, there;
+		PGresult *result = sb_doctor_query(
+			database,
+			"SELECT (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())"
+			" OPERATOR(pg_catalog.*) 1000000)::bigint",
+			0, NULL, ret_why);
+
+		if (!result)
+			return false;
+		after = sb_doctor_wall_us();
+		there = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+		PQclear(result);
+		if ((after - before) / 2 < *ret_error_us) {
+			*ret_error_us = (after - before) / 2;
+			*ret_ahead_us = there - (before + after) / 2;
+		}
+	}
+	return true;
+}
+
+void sb_check_clock(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	int64_t ahead_us = 0, error_us, off_us;
+	char *why = NULL;
+
+	if (!doctor->database) {
+		sb_not_checked(finding, "database");
+		return;
+	}
+	if (!compare_clocks(doctor->database, &ahead_us, &error_us, &why)) {
+		sb_saw(finding, SB_HEALTH_FAIL, "the database does not tell its time: %s", why);
+		free(why);
+		return;
+	}
+	off_us = llabs(ahead_us) - error_us;
+	sb_saw(finding,
+	       off_us > CLOCK_FAIL_US	? SB_HEALTH_FAIL
+	       : off_us > CLOCK_WARN_US ? SB_HEALTH_WARN
+					: SB_HEALTH_OK,
+	       "the database's is %.3f s %s this machine's, give or take %.3f s",
+	       (double)llabs(ahead_us) / 1e6, ahead_us < 0 ? "behind" : "ahead of",
+	       (double)error_us / 1e6);
+	if (off_us > CLOCK_WARN_US)
+		sb_advise(finding,
+			  "look at both with timedatectl: one of them is not synchronised. "
+			  "Latencies are wrong by as much, and certificates may seem over");
+}

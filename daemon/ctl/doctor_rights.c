@@ -1,0 +1,87 @@
+/* Whether the daemon's role may do what it has to, and no more. */
+#include "daemon/ctl/doctor.h"
+#include <stdlib.h>
+
+/* As docs/database.md has it; a test compares it with what the schema grants. */
+#define NEEDED                                                                          \
+	"('authenticate'), ('fetch'), ('ack'), ('sent'), ('presence'), ('reconcile'), " \
+	"('sweep_alone'), ('sweep'), ('schema_version')"
+
+enum { USAGE, LACKS, MORE_FUNCTIONS, TABLES, ATTRIBUTES };
+
+/* A row: may it into the schema, and lists of names, NULL where there is none. */
+static const char sql[] =
+	"WITH needed (name) AS (VALUES " NEEDED "), of_ours AS ("
+	" SELECT p.proname::text AS name,"
+	"  pg_catalog.bool_or(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) AS may"
+	" FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'slotbell'::regnamespace"
+	"  AND p.prorettype <> 'trigger'::regtype GROUP BY 1) "
+	"SELECT pg_catalog.has_schema_privilege('slotbell', 'USAGE'),"
+	" (SELECT pg_catalog.string_agg(n.name, ', ') FROM needed n"
+	"  WHERE NOT EXISTS (SELECT FROM of_ours o WHERE o.name = n.name AND o.may)),"
+	" (SELECT pg_catalog.string_agg(o.name, ', ' ORDER BY o.name) FROM of_ours o"
+	"  WHERE o.may AND o.name NOT IN (SELECT n.name FROM needed n)),"
+	" (SELECT pg_catalog.string_agg(c.relname, ', ' ORDER BY c.relname) FROM "
+	"pg_catalog.pg_class c"
+	"  WHERE c.relnamespace = 'slotbell'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')"
+	"  AND pg_catalog.has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')),"
+	" (SELECT pg_catalog.concat_ws(', ', CASE WHEN r.rolsuper THEN 'SUPERUSER' END,"
+	"  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolcreatedb THEN "
+	"'CREATEDB' END,"
+	"  CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN "
+	"'BYPASSRLS'"
+	"  END) FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)";
+
+static const char *value(const PGresult *result, int column)
+{
+	return PQgetvalue(result, 0, column);
+}
+
+static void judge(const struct sb_doctor *doctor, struct sb_finding *finding,
+		  const PGresult *result)
+{
+	const char *role = PQuser(doctor->database);
+
+	if (*value(result, USAGE) != 't' || *value(result, LACKS)) {
+		sb_saw(finding, SB_HEALTH_FAIL, "the role %s may not use: %s", role,
+		       *value(result, USAGE) == 't' ? value(result, LACKS) : "the schema slotbell");
+		sb_advise(finding, "GRANT slotbell_daemon TO \"%s\";", role);
+	} else if (*value(result, ATTRIBUTES)) {
+		sb_saw(finding, SB_HEALTH_WARN, "the role %s is more than it needs to be: %s", role,
+		       value(result, ATTRIBUTES));
+		sb_advise(finding,
+			  "give the daemon a role of its own: CREATE ROLE slotbelld LOGIN; "
+			  "GRANT slotbell_daemon TO slotbelld;");
+	} else if (*value(result, MORE_FUNCTIONS) || *value(result, TABLES)) {
+		sb_saw(finding, SB_HEALTH_WARN, "the role %s may more than it needs: %s%s%s", role,
+		       value(result, MORE_FUNCTIONS),
+		       *value(result, MORE_FUNCTIONS) && *value(result, TABLES) ? ", " : "",
+		       value(result, TABLES));
+		sb_advise(finding, "it needs slotbell_daemon and nothing else: REVOKE the rest");
+	} else {
+		sb_saw(finding, SB_HEALTH_OK,
+		       "the role %s may what slotbell_daemon may, and no more", role);
+	}
+}
+
+void sb_check_rights(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *why = NULL;
+	PGresult *result;
+
+	if (!doctor->database) {
+		sb_not_checked(finding, "database");
+		return;
+	}
+	if (!doctor->schema_there || doctor->schema_old) {
+		sb_not_checked(finding, "schema");
+		return;
+	}
+	result = sb_doctor_query(doctor->database, sql, 0, NULL, &why);
+	if (result)
+		judge(doctor, finding, result);
+	else
+		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
+	PQclear(result);
+	free(why);
+}

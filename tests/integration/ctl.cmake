@@ -1,0 +1,5 @@
+# slotbellctl with a wall clock of its own, for test_ctl_doctor.py.
+add_executable(ctl_clock integration/ctl_clock.c ${CMAKE_SOURCE_DIR}/daemon/ctl/main.c)
+target_link_libraries(ctl_clock PRIVATE sb_ctl)
+target_link_options(ctl_clock PRIVATE -Wl,--wrap=clock_gettime)
+set_target_properties(ctl_clock PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
