@@ -199,7 +199,7 @@ DAEMON = {"ack", "authenticate", "fetch", "presence", "reconcile", "schema_versi
 ATTACH = {"attach_expression", "attach_expressions", "attach_function", "attach_triggers", "check_attach", "find_attach_target", "refuse_attach"}
 RESYNC = {"begin_resync", "end_resync", "resync", "resync_row"}
 PUBLISHER = {"attach", "delivery_of", "detach", "need_resync_for_all", "publish", "refused", "ring", "schema_version"} | ATTACH | RESYNC
-ADMIN = {"delivery_of", "enrol", "events", "new_epoch", "publish", "revoke", "rotate", "schema_version"} | RESYNC
+ADMIN = {"delivery_of", "enrol", "events", "forget_canaries", "new_epoch", "publish", "revoke", "rotate", "schema_version"} | RESYNC
 
 
 def test_every_grant_is_one_that_is_meant(db):
@@ -260,3 +260,22 @@ def test_a_publisher_cannot_enrol_read_or_call_what_the_daemon_calls(db):
     ):  # fmt: skip
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
+
+
+# ---- canaries ----
+
+
+def test_only_canaries_can_be_forgotten_and_they_leave_nothing(db):
+    kept = {"ada@example.com", "canary-1@doctor.invalid.example.com", "canary-1@example.invalid", "doctor@doctor.invalid"}
+    connection = db.connect()
+    for address in kept | {"canary-1@doctor.invalid", "canary-2@doctor.invalid"}:
+        db.enrol(address)
+        publish(connection, address, "doctor@slotbell")
+    for address in sorted(kept) + ["Canary-1@Doctor.Invalid"]:
+        db.query("SELECT slotbell.forget_canaries(%s)", address)
+    assert set(db.query("SELECT address FROM slotbell.mailbox")) == kept | {"canary-2@doctor.invalid"}
+    left = db.query("SELECT DISTINCT m.address FROM slotbell.mailbox m JOIN slotbell.device d ON d.mailbox_id = m.id"
+                    " JOIN slotbell.event e ON e.mailbox_id = m.id JOIN slotbell.booking_state b ON b.mailbox_id = m.id")  # fmt: skip
+    assert set(left) == kept | {"canary-2@doctor.invalid"}
+    assert db.one("SELECT (SELECT count(*) FROM slotbell.device) + (SELECT count(*) FROM slotbell.event)"
+                  " + (SELECT count(*) FROM slotbell.booking_state) + (SELECT count(*) FROM slotbell.resync_need)") == 20  # fmt: skip
