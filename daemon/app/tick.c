@@ -5,6 +5,7 @@
  * more of a processor than a thousand sessions at rest.
  */
 #include "daemon/app/app_private.h"
+#include "daemon/base/log.h"
 #include <malloc.h>
 
 /* Rings at least this often: for what hangs on the wall clock, which may be set. */
@@ -52,6 +53,7 @@ static void on_tick(uv_timer_t *timer)
 	sb_hub_tick(app->hub);
 	sb_server_tick(app->server);
 	give_memory_back(app);
+	sb_log_tick();
 	sb_app_drain_tick(app);
 }
 

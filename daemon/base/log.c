@@ -1,11 +1,20 @@
-/* The one mutable global of the daemon: where log lines go, and from which level on. */
+/* The one mutable global of the daemon: where log lines go, from which level on, and how many. */
 #include "daemon/base/log.h"
+#include "daemon/base/log_limit.h"
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Kinds of lines that are counted; there are fewer. Those beyond have no limit. */
+#define KINDS_MAX 64
 
 static struct {
 	enum sb_log_level level;
 	sb_log_sink *sink;
 	void *data;
+	uint64_t suppressed; /* in all */
+	struct sb_log_limit kinds[KINDS_MAX];
 } the_log = {.level = SB_LOG_INFO};
 
 void sb_log_set_level(enum sb_log_level level)
@@ -31,12 +40,85 @@ const char *sb_log_level_word(enum sb_log_level level)
 	return words[level];
 }
 
+uint64_t sb_log_suppressed(void)
+{
+	return the_log.suppressed;
+}
+
+static void write_line(enum sb_log_level level, const char *event, const char *fields)
+{
+	if (the_log.sink)
+		the_log.sink(the_log.data, level, event, fields);
+	else
+		(void)fprintf(stderr, "level=%s event=\"%s\" %s\n", sb_log_level_word(level), event,
+			      fields);
+}
+
+/* ---- the limit ---- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* NULL: there are more kinds than places. */
+static struct sb_log_limit *find(const char *event)
+{
+	for (size_t i = 0; i < KINDS_MAX; i++) {
+		struct sb_log_limit *kind = &the_log.kinds[i];
+
+		if (!kind->event)
+			kind->event = event;
+		if (kind->event == event || !strcmp(kind->event, event))
+			return kind;
+	}
+	return NULL;
+}
+
+static void tell_suppressed(const char *kind, uint64_t count)
+{
+	char fields[200];
+
+	if (!count || !sb_log_enabled(SB_LOG_WARNING))
+		return;
+	(void)snprintf(fields, sizeof(fields), "kind=\"%s\" count=%" PRIu64 " seconds=%d", kind,
+		       count, SB_LOG_WINDOW_MS / 1000);
+	write_line(SB_LOG_WARNING, "log lines suppressed", fields);
+}
+
+/* Whoever asks for everything gets everything: debug lines have no limit. */
+static bool may_write(enum sb_log_level level, const char *event)
+{
+	struct sb_log_limit *kind = level < SB_LOG_DEBUG ? find(event) : NULL;
+	uint64_t before = 0;
+	bool may = !kind || sb_log_limit_take(kind, now_ms(), &before);
+
+	if (kind)
+		tell_suppressed(kind->event, before);
+	the_log.suppressed += !may;
+	return may;
+}
+
+void sb_log_tick(void)
+{
+	uint64_t now = now_ms();
+
+	for (size_t i = 0; i < KINDS_MAX && the_log.kinds[i].event; i++)
+		tell_suppressed(the_log.kinds[i].event,
+				sb_log_limit_settle(&the_log.kinds[i], now));
+}
+
+/* ---- lines ---- */
+
 void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
 {
 	char fields[1000] = "";
 	va_list args;
 
-	if (!sb_log_enabled(level))
+	if (!sb_log_enabled(level) || !may_write(level, event))
 		return;
 	va_start(args, format);
 	(void)vsnprintf(fields, sizeof(fields), format, args);
@@ -45,9 +127,5 @@ void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = ' ';
 	}
-	if (the_log.sink)
-		the_log.sink(the_log.data, level, event, fields);
-	else
-		(void)fprintf(stderr, "level=%s event=\"%s\" %s\n", sb_log_level_word(level), event,
-			      fields);
+	write_line(level, event, fields);
 }

@@ -12,6 +12,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Ordered as syslog orders them: smaller is worse. */
 enum sb_log_level {
@@ -33,8 +34,17 @@ bool sb_log_enabled(enum sb_log_level level);
 void sb_log_set_sink(sb_log_sink *sink, void *data);
 const char *sb_log_level_word(enum sb_log_level level);
 
-/* A message longer than 1,000 bytes is cut. Control characters become spaces. */
+/*
+ * A message longer than 1,000 bytes is cut. Control characters become spaces.
+ * `event` is a constant. Of one event only so many lines go out in a few
+ * seconds (log_limit.h); a line tells how many did not.
+ */
 void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Now and then: tells of lines that were suppressed and that no line of their kind came after. */
+void sb_log_tick(void);
+/* Lines that were suppressed, since the start. */
+uint64_t sb_log_suppressed(void);
 
 #endif

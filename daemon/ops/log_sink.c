@@ -1,8 +1,9 @@
 /* The log's sink. One line is one write, so lines of several processes do not mix. */
 #include "daemon/ops/log_sink.h"
+#include "daemon/ops/journal.h"
+#include "daemon/ops/log_fields.h"
 #include "protocol/text.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,43 +41,31 @@ static void text_sink(void *data, enum sb_log_level level, const char *event, co
 		   sizeof(line));
 }
 
-/* journald takes the priority from the line's head (sd-daemon(3)) and has a clock of its own. */
+/* Where journald does not answer its stream is still there: it takes the priority from the line's
+ * head (sd-daemon(3)), and has a clock of its own. */
 static void journal_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
 {
 	static const int priorities[] = {3, 4, 5, 6, 7};
 	char line[1300];
 
 	(void)data;
+	if (sb_journal_write(level, event, fields))
+		return;
 	write_line(line,
 		   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n", priorities[level], event,
 			    *fields ? " " : "", fields),
 		   sizeof(line));
 }
 
-/* The fields are key=value or key="value with spaces", as sb_log's callers write them. */
 static void append_fields(struct sb_text *text, const char *fields)
 {
-	while (*fields) {
-		size_t key_len = strcspn(fields, "= ");
-		const char *value, *end;
+	struct sb_log_field field;
 
-		if (fields[key_len] != '=') {
-			fields += key_len + strspn(fields + key_len, " ");
-			continue;
-		}
-		value = fields + key_len + 1;
-		if (*value == '"') {
-			value++;
-			end = strchrnul(value, '"');
-		} else {
-			end = strchrnul(value, ' ');
-		}
+	while (sb_log_field_next(&fields, &field)) {
 		sb_text_append_string(text, ",");
-		sb_text_append_json(text, fields, key_len);
+		sb_text_append_json(text, field.key, field.key_len);
 		sb_text_append_string(text, ":");
-		sb_text_append_json(text, value, (size_t)(end - value));
-		fields = *end == '"' ? end + 1 : end;
-		fields += strspn(fields, " ");
+		sb_text_append_json(text, field.value, field.value_len);
 	}
 }
 
@@ -106,7 +95,7 @@ void sb_log_start(enum sb_log_level level, enum sb_log_format format)
 	sb_log_set_level(level);
 	if (format == SB_LOG_FORMAT_JSON)
 		sb_log_set_sink(json_sink, NULL);
-	else if (format == SB_LOG_FORMAT_AUTO && getenv("JOURNAL_STREAM"))
+	else if (format == SB_LOG_FORMAT_AUTO && sb_journal_is_stderr())
 		sb_log_set_sink(journal_sink, NULL);
 	else
 		sb_log_set_sink(text_sink, NULL);

@@ -1,10 +1,11 @@
-/* Where the daemon's log goes: standard error, a line per event, as text or JSON. */
+/* Where the daemon's log goes: the journal, or standard error with a line per event, as text or
+ * JSON. */
 #ifndef SB_OPS_LOG_SINK_H
 #define SB_OPS_LOG_SINK_H
 
 #include "daemon/base/log.h"
 
-/* AUTO: JSON never by itself; under journald a line has its priority in front. */
+/* AUTO: where standard error is the journal, its own fields (journal.h); else TEXT. */
 enum sb_log_format { SB_LOG_FORMAT_AUTO, SB_LOG_FORMAT_TEXT, SB_LOG_FORMAT_JSON };
 
 /* 0 or -EINVAL. */

@@ -5,12 +5,14 @@ import contextlib
 import json
 import re
 import shlex
+import tempfile
 
 import psycopg.types.json
 import pytest
 import websockets
 from ctl_support import wait_until
 from gate import Gate
+from journal_help import Journal, can
 from session_client import Client, run
 
 pytest_plugins = ["fixtures_daemon"]
@@ -47,11 +49,28 @@ async def nonsense(house, daemon, token):
     return secret, "markedAA"
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_no_line_tells_of_whom_or_what(house, form):
+@pytest.fixture
+def journal():
+    with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as folder, Journal(folder) as made:
+        yield made
+
+
+def told_by(log, form):
+    """The lines of the log, taken apart."""
+    if form == "json":
+        return [json.loads(line) for line in log.splitlines()]
+    return [dict(field.split("=", 1) for field in shlex.split(line)) for line in log.splitlines()]
+
+
+@pytest.mark.parametrize("form", ["text", "json", pytest.param("auto", marks=pytest.mark.skipif(not can(), reason="a journal of the test's own takes root"))])
+def test_no_line_tells_of_whom_or_what(house, form, journal):
     """At its most talkative, through a booking with everything, all that clients get wrong, and statements that fail."""
     gate = Gate(house, "fetch", by_lock=True)
-    daemon, token = house.daemon(log__level="debug", log__format=form), house.enrol(ADA, "--label", "marked-name")
+    is_journal = form == "auto"
+    daemon = house.daemon(start=False, prefix=journal.prefix if is_journal else (), log__level="debug", log__format=form)
+    token = house.enrol(ADA, "--label", "marked-name")
+    log = journal.text if is_journal else daemon.log_text
+    daemon.start()
     secrets = list(SECRETS)
 
     async def story():
@@ -62,7 +81,7 @@ def test_no_line_tells_of_whom_or_what(house, form):
             house.publish(ADA, "marked-uid", subject="marked-subject", attendees=psycopg.types.json.Jsonb(
                 [{"name": "marked-name", "email": "marked-mail@example.com"}]), details=psycopg.types.json.Jsonb(
                 {"location": "marked-place", "join_url": "https://marked-place", "description": "marked-words"}))  # fmt: skip
-            await asyncio.to_thread(wait_until, lambda: "statement failed" in daemon.log_text(), "the fetch fails")
+            await asyncio.to_thread(wait_until, lambda: "statement failed" in log(), "the fetch fails")
             gate.open()
             booking = await client.receive("booking")
             await client.ack(booking["cursor"], [{"seq": 1, "reason": "conflict"}])
@@ -74,17 +93,14 @@ def test_no_line_tells_of_whom_or_what(house, form):
     run(story())
     gate.close()
     assert daemon.stop() == 0
-    log = daemon.log_text()
+    if is_journal:
+        journal.wait("ended")
     for secret in secrets:
-        assert secret not in log, next(line for line in log.splitlines() if secret in line)
-    lines = log.splitlines()
-    if form == "json":
-        told = [json.loads(line) for line in lines]
-    else:
-        told = [dict(field.split("=", 1) for field in shlex.split(line)) for line in lines]
-    for line, fields in zip(lines, told, strict=True):
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields["time"]), line
-        assert fields["level"] in ("error", "warning", "notice", "info", "debug") and fields["event"], line
+        assert secret not in log(), next(line for line in log().splitlines() if secret in line)
+    told = journal.fields() if is_journal else told_by(log(), form)
+    for fields in told if not is_journal else ():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields["time"]), fields
+        assert fields["level"] in ("error", "warning", "notice", "info", "debug") and fields["event"], fields
     # Enough to follow a session by: it began, and it ended, with why.
     began = next(fields for fields in told if fields["event"] == "session began")
     ended = next(fields for fields in told if fields["event"] == "session ended" and fields["session"] == began["session"])

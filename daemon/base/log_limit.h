@@ -1,0 +1,32 @@
+/*
+ * How many lines of one kind the log takes, so that a client in a loop cannot
+ * fill a disk or bury what matters: so many in a window of time, the rest is
+ * counted. Pure: the time comes in.
+ */
+#ifndef SB_BASE_LOG_LIMIT_H
+#define SB_BASE_LOG_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A storm of reconnects has a line or two for each session, at some hundred a second. */
+#define SB_LOG_LINES_MAX 2000
+#define SB_LOG_WINDOW_MS 5000
+
+struct sb_log_limit {
+	const char *event; /* a constant; NULL: free */
+	uint64_t began_ms; /* the window */
+	uint32_t lines;	   /* in it */
+	uint64_t suppressed;
+};
+
+/*
+ * Whether one more line may go out now. Where a window is over that had lines
+ * suppressed, *ret_suppressed says how many; else it is 0.
+ */
+bool sb_log_limit_take(struct sb_log_limit *limit, uint64_t now_ms, uint64_t *ret_suppressed);
+
+/* How many were suppressed in a window that is over by now, and have not been told of; 0: none. */
+uint64_t sb_log_limit_settle(struct sb_log_limit *limit, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,86 @@
+"""journald, as far as a client of its protocol can tell: a socket where it is, seen by one daemon alone.
+
+The daemon gets a /run of its own, which takes root. So the machine's own
+journal, if there is one, hears nothing.
+"""
+
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+
+from ctl_support import wait_until
+
+# stderr leads to the journal if JOURNAL_STREAM says where it leads: true of any file.
+SCRIPT = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$1" /run/systemd/journal
+shift
+JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$@"
+"""
+
+
+def can():
+    """Whether a daemon can have such a journal here."""
+    if os.geteuid() != 0:
+        return False
+    probe = ["unshare", "-m", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /run"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+class Journal:
+    """Entries are dicts of their fields. For a `with`."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.prefix = ("unshare", "-m", "--propagation", "private", "sh", "-ec", SCRIPT, "sh", str(self.folder))
+        self.entries, self.raw = [], []
+        self._socket = None
+
+    def __enter__(self):
+        self.listen()
+        self.read()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def listen(self):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.folder / "socket"))
+
+    def read(self):
+        """From here on what comes is taken."""
+        threading.Thread(target=self._read, args=(self._socket,), daemon=True).start()
+
+    def close(self):
+        if self._socket:
+            self._socket.close()
+            (self.folder / "socket").unlink(missing_ok=True)
+            self._socket = None
+
+    def _read(self, plain):
+        try:
+            while True:
+                datagram = plain.recv(65536)
+                self.raw.append(datagram)
+                lines = datagram.decode().split("\n")
+                assert lines.pop() == "", datagram
+                self.entries.append(dict(line.split("=", 1) for line in lines))
+        except OSError:
+            pass  # it was closed
+
+    def text(self):
+        return b"".join(self.raw).decode()
+
+    def of(self, event):
+        return [entry for entry in list(self.entries) if entry["SLOTBELL_EVENT"] == event]
+
+    def wait(self, event, count=1):
+        """The latest one of this event, once there are so many."""
+        wait_until(lambda: len(self.of(event)) >= count, f"{count} of {event!r} in the journal")
+        return self.of(event)[-1]
+
+    def fields(self):
+        """The entries as the text log's lines would have them."""
+        return [{name.removeprefix("SLOTBELL_").lower(): value for name, value in entry.items()} for entry in self.entries]

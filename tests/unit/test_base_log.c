@@ -1,0 +1,144 @@
+/* How many lines the log takes: each limit at, below and above; and what it tells of the rest. */
+#include "daemon/base/log.h"
+#include "daemon/base/log_limit.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+/* after its standard headers */
+#include <cmocka.h>
+
+/* ---- the limit by itself ---- */
+
+static unsigned int take(struct sb_log_limit *limit, unsigned int count, uint64_t now_ms)
+{
+	unsigned int taken = 0;
+	uint64_t suppressed;
+
+	for (unsigned int i = 0; i < count; i++)
+		taken += sb_log_limit_take(limit, now_ms, &suppressed);
+	return taken;
+}
+
+static void so_many_lines_go_out_and_no_more(void **state)
+{
+	struct sb_log_limit limit = {0};
+
+	(void)state;
+	assert_int_equal(take(&limit, SB_LOG_LINES_MAX - 1, 1000), SB_LOG_LINES_MAX - 1);
+	assert_int_equal(take(&limit, 1, 1000), 1);
+	assert_int_equal(take(&limit, 1, 1000), 0);
+	assert_int_equal(limit.suppressed, 1);
+}
+
+static void a_window_ends_and_the_next_one_tells_of_it(void **state)
+{
+	struct sb_log_limit limit = {0};
+	uint64_t suppressed;
+
+	(void)state;
+	(void)take(&limit, SB_LOG_LINES_MAX + 7, 1000);
+	assert_false(sb_log_limit_take(&limit, 1000 + SB_LOG_WINDOW_MS - 1, &suppressed));
+	assert_int_equal(suppressed, 0);
+	assert_true(sb_log_limit_take(&limit, 1000 + SB_LOG_WINDOW_MS, &suppressed));
+	assert_int_equal(suppressed, 8);
+	/* A whole one again, from there on. */
+	assert_int_equal(take(&limit, SB_LOG_LINES_MAX, 1001 + SB_LOG_WINDOW_MS),
+			 SB_LOG_LINES_MAX - 1);
+}
+
+static void what_was_suppressed_is_told_though_no_line_follows(void **state)
+{
+	struct sb_log_limit limit = {0};
+
+	(void)state;
+	(void)take(&limit, SB_LOG_LINES_MAX + 3, 1000);
+	assert_int_equal(sb_log_limit_settle(&limit, 1000 + SB_LOG_WINDOW_MS - 1), 0);
+	assert_int_equal(sb_log_limit_settle(&limit, 1000 + SB_LOG_WINDOW_MS), 3);
+	assert_int_equal(sb_log_limit_settle(&limit, 1000 + 9 * SB_LOG_WINDOW_MS), 0);
+}
+
+static void lines_that_come_slowly_have_no_limit(void **state)
+{
+	struct sb_log_limit limit = {0};
+
+	(void)state;
+	for (uint64_t window = 0; window < 10; window++)
+		assert_int_equal(take(&limit, SB_LOG_LINES_MAX, 5 + window * SB_LOG_WINDOW_MS),
+				 SB_LOG_LINES_MAX);
+}
+
+/* ---- the log with it ---- */
+
+struct seen {
+	unsigned int lines;
+	char last_event[64], last_fields[200];
+};
+
+static void note(void *data, enum sb_log_level level, const char *event, const char *fields)
+{
+	struct seen *seen = data;
+
+	(void)level;
+	seen->lines++;
+	(void)snprintf(seen->last_event, sizeof(seen->last_event), "%s", event);
+	(void)snprintf(seen->last_fields, sizeof(seen->last_fields), "%s", fields);
+}
+
+static void one_kind_of_line_does_not_silence_another(void **state)
+{
+	struct seen seen = {0};
+	uint64_t before = sb_log_suppressed();
+
+	(void)state;
+	sb_log_set_sink(note, &seen);
+	for (unsigned int i = 0; i < SB_LOG_LINES_MAX + 100; i++)
+		sb_log(SB_LOG_INFO, "client refused", "n=%u", i);
+	/* On a machine that stands still for the length of a window they are more. */
+	assert_true(seen.lines >= SB_LOG_LINES_MAX);
+	assert_true(sb_log_suppressed() - before <= 100);
+	sb_log(SB_LOG_WARNING, "database down", "reason=x");
+	assert_string_equal(seen.last_event, "database down");
+	sb_log_set_sink(NULL, NULL);
+}
+
+static void debug_lines_have_no_limit(void **state)
+{
+	struct seen seen = {0};
+
+	(void)state;
+	sb_log_set_sink(note, &seen);
+	sb_log_set_level(SB_LOG_DEBUG);
+	for (unsigned int i = 0; i < SB_LOG_LINES_MAX + 100; i++)
+		sb_log(SB_LOG_DEBUG, "detail", "n=%u", i);
+	assert_int_equal(seen.lines, SB_LOG_LINES_MAX + 100);
+	sb_log_set_level(SB_LOG_INFO);
+	sb_log_set_sink(NULL, NULL);
+}
+
+static void control_characters_cannot_begin_another_line(void **state)
+{
+	struct seen seen = {0};
+
+	(void)state;
+	sb_log_set_sink(note, &seen);
+	sb_log(SB_LOG_INFO, "words", "text=\"a\nMESSAGE=b\t\x7f\"");
+	assert_string_equal(seen.last_fields, "text=\"a MESSAGE=b  \"");
+	sb_log_set_sink(NULL, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(so_many_lines_go_out_and_no_more),
+		cmocka_unit_test(a_window_ends_and_the_next_one_tells_of_it),
+		cmocka_unit_test(what_was_suppressed_is_told_though_no_line_follows),
+		cmocka_unit_test(lines_that_come_slowly_have_no_limit),
+		cmocka_unit_test(one_kind_of_line_does_not_silence_another),
+		cmocka_unit_test(debug_lines_have_no_limit),
+		cmocka_unit_test(control_characters_cannot_begin_another_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
