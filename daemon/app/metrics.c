@@ -3,20 +3,26 @@
  * has the table of them, and a test holds the two together.
  */
 #include "daemon/app/app_private.h"
+#include "daemon/base/log.h"
 #include "daemon/core/roster.h"
 #include "daemon/edge/tls.h"
 #include "daemon/ops/admin.h"
+#include "daemon/ops/journal.h"
 #include "protocol/reason.h"
 #include <stddef.h>
 #include <stdio.h>
 
 /* ---- sessions ---- */
 
-static void tell_sessions(struct sb_metrics *m, const struct sb_hub_stats *stats)
+static void tell_sessions(struct sb_metrics *m, const struct sb_hub *hub,
+			  const struct sb_hub_stats *stats)
 {
 	sb_metrics_gauge(m, "slotbell_sessions", "Sessions there are, by state.");
 	for (enum sb_session_state i = 0; i < SB_SESSION_STATE_COUNT; i++)
 		sb_metrics_count(m, "state", sb_session_state_word(i), stats->states[i]);
+	sb_metrics_gauge(m, "slotbell_sessions_slow",
+			 "Sessions with a full window: their clients lag with acks.");
+	sb_metrics_count(m, NULL, NULL, sb_hub_count_slow(hub));
 	sb_metrics_gauge(m, "slotbell_mailboxes", "Mailboxes that have sessions here.");
 	sb_metrics_count(m, NULL, NULL, stats->mailboxes);
 	sb_metrics_counter(m, "slotbell_sessions_opened", "Sessions that began, hello or not.");
@@ -33,6 +39,10 @@ static void tell_events(struct sb_metrics *m, const struct sb_hub_stats *stats)
 		sb_metrics_count(m, "transport", sb_transport_word(i), stats->events_sent[i]);
 	sb_metrics_counter(m, "slotbell_acks_saved", "Acks that the database has.");
 	sb_metrics_count(m, NULL, NULL, stats->acks_saved);
+	sb_metrics_histogram(m, "slotbell_catch_up_events",
+			     "Bookings that waited for a session when it began.");
+	sb_metrics_buckets(m, NULL, NULL, sb_catch_up_bounds, SB_CATCH_UP_BUCKETS, stats->catch_ups,
+			   stats->catch_up_events, 1);
 	sb_metrics_latency(m, "slotbell_commit_to_sent_seconds",
 			   "From a booking's commit until it is sent, to live sessions.",
 			   &stats->commit_to_sent);
@@ -179,6 +189,14 @@ static void tell_limits(struct sb_metrics *m, const struct sb_config *config)
 		sb_metrics_count(m, "key", limits[i].key, limits[i].value);
 }
 
+static void tell_log(struct sb_metrics *m)
+{
+	sb_metrics_counter(m, "slotbell_log_lines_dropped",
+			   "Lines of the log that were not written, by why.");
+	sb_metrics_count(m, "reason", "flood", sb_log_suppressed());
+	sb_metrics_count(m, "reason", "journal", sb_journal_lost());
+}
+
 static void tell_daemon(struct sb_metrics *m, const struct sb_app *app)
 {
 	const struct sb_config *config = &app->settings->config;
@@ -196,6 +214,7 @@ static void tell_daemon(struct sb_metrics *m, const struct sb_app *app)
 			 "Until when the certificate is good, Unix time.");
 	sb_metrics_count(m, NULL, NULL, (uint64_t)not_after);
 	tell_limits(m, config);
+	tell_log(m);
 }
 
 static void on_metrics(void *data, struct sb_metrics *metrics)
@@ -209,7 +228,7 @@ static void on_metrics(void *data, struct sb_metrics *metrics)
 	sb_server_get_stats(app->server, &server);
 	sb_server_get_door_stats(app->server, &door);
 	tell_daemon(metrics, app);
-	tell_sessions(metrics, &hub);
+	tell_sessions(metrics, app->hub, &hub);
 	tell_events(metrics, &hub);
 	tell_connections(metrics, &server);
 	tell_door(metrics, &door);

@@ -108,6 +108,10 @@ bool sb_hub_has_unsaved(const struct sb_hub *hub);
 
 /* ---- what it has seen, for status and metrics ---- */
 
+/* Upper bounds of the buckets for how many events a session had to catch up with, each included. */
+#define SB_CATCH_UP_BUCKETS 9
+extern const uint32_t sb_catch_up_bounds[SB_CATCH_UP_BUCKETS];
+
 struct sb_hub_stats {
 	size_t sessions;		       /* now, in any state */
 	size_t states[SB_SESSION_STATE_COUNT]; /* now, by state */
@@ -119,6 +123,8 @@ struct sb_hub_stats {
 	uint64_t closes[SB_REASON_COUNT];
 	struct sb_histogram commit_to_sent;  /* of live sessions */
 	struct sb_histogram commit_to_acked; /* of the same, one event per session at a time */
+	uint64_t catch_ups[SB_CATCH_UP_BUCKETS + 1]; /* sessions, by events that waited for them */
+	uint64_t catch_up_events;		     /* that waited, in all */
 };
 
 void sb_hub_get_stats(const struct sb_hub *hub, struct sb_hub_stats *ret_stats);

@@ -9,6 +9,8 @@
 #include "daemon/core/hub_private.h"
 #include "daemon/core/session_private.h"
 
+const uint32_t sb_catch_up_bounds[SB_CATCH_UP_BUCKETS] = {0, 1, 2, 5, 10, 20, 50, 100, 1000};
+
 void sb_session_enter(struct sb_session *session, enum sb_session_state state)
 {
 	session->hub->stats.states[session->state]--;
@@ -40,4 +42,17 @@ void sb_session_measure_saved(struct sb_session *session)
 	session->followed_seq = 0;
 	sb_histogram_add(&hub->stats.commit_to_acked,
 			 hub->clock->wall_us(hub->clock) - session->followed_us);
+}
+
+void sb_session_measure_catch_up(const struct sb_session *session, int64_t events)
+{
+	struct sb_hub_stats *stats = &session->hub->stats;
+	int i = 0;
+
+	if (!sb_session_takes_events(session))
+		return;
+	while (i < SB_CATCH_UP_BUCKETS && events > sb_catch_up_bounds[i])
+		i++;
+	stats->catch_ups[i]++;
+	stats->catch_up_events += (uint64_t)events;
 }

@@ -72,6 +72,23 @@ size_t sb_hub_list(struct sb_hub *hub, uint64_t after, struct sb_session_info *i
 	return count;
 }
 
+static bool is_slow(const struct sb_session *session)
+{
+	if (session->state != SB_SESSION_CATCHING_UP && session->state != SB_SESSION_LIVE)
+		return false;
+	return sb_session_takes_events(session) && session->role != SB_ROLE_POLL &&
+	       !sb_session_has_room(session);
+}
+
+size_t sb_hub_count_slow(const struct sb_hub *hub)
+{
+	size_t count = 0;
+
+	for (const struct sb_session *session = hub->sessions; session; session = session->next)
+		count += is_slow(session);
+	return count;
+}
+
 int sb_hub_kick(struct sb_hub *hub, const char *name)
 {
 	const char *dash = strchr(name, '-');

@@ -18,6 +18,9 @@ struct sb_session_info {
  * returns how many. */
 size_t sb_hub_list(struct sb_hub *hub, uint64_t after, struct sb_session_info *infos, size_t max);
 
+/* How many have a full window: their clients do not keep up with their acks. Looks at each. */
+size_t sb_hub_count_slow(const struct sb_hub *hub);
+
 /* Sends the session of this name away, to come back in a while, as a drain does. 0 or -ENOENT. */
 int sb_hub_kick(struct sb_hub *hub, const char *name);
 

@@ -129,6 +129,9 @@ void sb_session_measure_sent(struct sb_session *session, const struct sb_frame *
 /* session->saved has grown. */
 void sb_session_measure_saved(struct sb_session *session);
 
+/* It begins, and so many events wait for it. */
+void sb_session_measure_catch_up(const struct sb_session *session, int64_t events);
+
 /* ---- answers of the store, from hub.c ---- */
 void sb_session_authenticated(struct sb_session *session, const struct sb_authenticated *answer);
 void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved *answer);

@@ -209,6 +209,8 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	if (wants_welcome(session))
 		session->first = welcome(session, answer);
 	sb_session_enter(session, SB_SESSION_CATCHING_UP);
+	sb_session_measure_catch_up(session, sb_numbering_distance(&answer->numbering, start.seq,
+								   answer->numbering.head));
 	session->progress_ms = sb_hub_now(hub);
 	was_unheard = session->greeting->unheard != hub->unheard;
 	free(session->greeting);

@@ -118,6 +118,65 @@ static void of_a_burst_one_event_is_followed_until_it_is_acked_and_then_the_next
 	world_free(world);
 }
 
+static void what_a_session_has_to_catch_up_with_is_counted_as_it_begins(void **state)
+{
+	struct world *world = world_new();
+	struct sb_hub_stats stats;
+	struct client ada;
+
+	(void)state;
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	client_drop(&ada);
+	for (int i = 0; i < 3; i++)
+		world_book(world, 1);
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	world_book(world, 1); /* not one of those that it found */
+	client_said(&ada);
+	stats = stats_of(world);
+	assert_int_equal(stats.catch_ups[0], 1);
+	assert_int_equal(stats.catch_ups[3], 1); /* 3 to 5 */
+	assert_int_equal(stats.catch_up_events, 3);
+	client_drop(&ada);
+
+	/* The jump between two epochs is nobody's event: three are left of the old one, one is new.
+	 */
+	world_new_epoch(world, 1, "bbb");
+	world_book(world, 1);
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	stats = stats_of(world);
+	assert_int_equal(stats.catch_up_events, 3 + 5);
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void a_full_window_makes_a_session_slow_and_an_ack_quick_again(void **state)
+{
+	struct world *world = world_new();
+	struct sb_hub_config config;
+	struct client ada;
+
+	(void)state;
+	world_config(&config);
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	for (uint32_t i = 1; i < config.window; i++)
+		world_book(world, 1);
+	client_said(&ada);
+	assert_int_equal(sb_hub_count_slow(world->hub), 0);
+	world_book(world, 1);
+	client_said(&ada);
+	assert_int_equal(sb_hub_count_slow(world->hub), 1);
+	client_ack(&ada, 1);
+	client_said(&ada);
+	assert_int_equal(sb_hub_count_slow(world->hub), 0);
+	client_drop(&ada);
+	assert_int_equal(sb_hub_count_slow(world->hub), 0);
+	world_free(world);
+}
+
 static void what_was_followed_is_forgotten_by_a_reset(void **state)
 {
 	struct world *world = world_new();
@@ -229,6 +288,8 @@ int main(void)
 		cmocka_unit_test(a_latency_counts_from_commit_and_only_while_live),
 		cmocka_unit_test(
 			of_a_burst_one_event_is_followed_until_it_is_acked_and_then_the_next),
+		cmocka_unit_test(what_a_session_has_to_catch_up_with_is_counted_as_it_begins),
+		cmocka_unit_test(a_full_window_makes_a_session_slow_and_an_ack_quick_again),
 		cmocka_unit_test(what_was_followed_is_forgotten_by_a_reset),
 		cmocka_unit_test(a_bucket_holds_its_bound_and_the_last_one_all_beyond),
 		cmocka_unit_test(sessions_are_listed_a_page_at_a_time_in_the_order_they_came),
