@@ -150,7 +150,7 @@ def test_names_keep_to_what_prometheus_asks_of_them(daemon):
         assert re.fullmatch(r"(slotbell|process)_[a-z_]+", family.name)
         assert family.documentation.endswith("."), f"{family.name}: no sentence"
         assert not re.search(r"_(ms|milliseconds|minutes|kilobytes)$", family.name), "base units only"
-    promtool = shutil.which("promtool")  # of package prometheus, which is too much for a test to install
+    promtool = shutil.which("promtool")  # of package prometheus
     if promtool:
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0 and not done.stderr, done.stderr
