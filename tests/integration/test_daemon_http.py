@@ -129,69 +129,6 @@ def test_a_newer_session_takes_a_stream_over_and_once_does_not(house):
     run(story())
 
 
-def test_resets_and_failures_are_the_same_by_all_three_ways(house):
-    """Byte for byte: a history with changes of every kind, an epoch, and text in many scripts."""
-    daemon = house.daemon()
-    tokens = [house.enrol(ADA) for _ in range(3)]
-    uid = house.publish(ADA, subject="Grüße, 世界 \"quoted\" \\ and\ttab", attendees='[{"name": "Ŝ", "email": "s@example.com"}]')
-    house.publish(ADA, uid=uid, change="updated", starts_at="2027-03-02 09:00+00")
-    house.publish(ADA, uid=uid, change="cancelled")
-    for _ in range(60):
-        house.publish(ADA, details=json.dumps({"description": "x" * 3000}))
-
-    async def by_websocket(token, cursor):
-        async with house.client(daemon, token) as client:
-            texts = []
-            receive = client.socket.recv
-            await client.hello(**({"cursor": cursor} if cursor else {}))
-            while True:
-                text = await asyncio.wait_for(receive(), 20)
-                message = json.loads(text)
-                if message["type"] in ("booking", "reset", "live"):
-                    texts.append(text)
-                if message["type"] in ("booking", "reset"):
-                    await client.ack(message["cursor"])
-                if message["type"] == "live":
-                    return texts
-
-    async def by_stream(token, cursor):
-        texts = []
-        async with http.Stream(daemon, token, last_event_id=cursor) as stream:
-            while True:
-                event, identity, text = await stream.next()
-                if event in ("booking", "reset", "live"):
-                    texts.append(text)
-                    assert identity == json.loads(text)["cursor"]
-                if event in ("reset", "live") or (event == "booking" and len(texts) % 20 == 0):
-                    answer = await http.ack(daemon, token, identity)
-                    assert answer.status == 200, answer.body
-                if event == "live":
-                    return texts
-
-    async def by_poll(token, cursor):
-        texts = []
-        while True:
-            found = (await http.poll(daemon, token, after=cursor)).texts()
-            texts += found
-            cursor = json.loads(found[-1])["cursor"]
-            if json.loads(found[-1])["type"] == "live":
-                assert (await http.ack(daemon, token, cursor)).status == 200
-                return texts
-
-    async def all_three(cursor):
-        return [await way(token, cursor)
-                for way, token in zip((by_websocket, by_stream, by_poll), tokens, strict=True)]
-
-    first, second, third = run(all_three(None))
-    assert first == second == third and len(first) == 64
-    house.ctl.run("db", "new-epoch")
-    house.publish(ADA)
-    first, second, third = run(all_three("zzzzzz.7"))
-    assert first == second == third
-    assert [json.loads(text)["type"] for text in first] == ["reset", "booking", "live"]
-    assert json.loads(first[0])["reason"] == "epoch"
-
-
 def test_an_ack_from_the_future_or_of_another_history_is_told_so(house):
     daemon, token = house.daemon(), house.enrol(ADA)
     house.publish(ADA)
