@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -50,6 +51,28 @@ def test_canaries_of_visits_that_were_cut_short_go_with_the_next(patient):
     patient.look()
     left = patient.house.ctl.query("SELECT address FROM slotbell.mailbox ORDER BY 1")
     assert left == ["canary-now@doctor.invalid", "canary-old@example.com"]
+
+
+def test_what_the_daemon_has_from_its_environment_counts_and_not_what_we_have(patient):
+    url = patient.house.cluster.url(patient.house.name, "slotbelld_login")
+    patient.start(prefix=("env", f"SLOTBELL_DATABASE_URL={url}"), database__url="")
+    # Ours is an administrator's: it is who enrols the canary.
+    found = patient.look(admin=False, env={"SLOTBELL_DATABASE_URL": patient.house.ctl.url})
+    assert "the role slotbelld_login" in found["rights"]["seen"] and found["session"]["result"] == "ok"
+    # Without a daemon to ask, and nothing in the file, there is only ours.
+    assert patient.daemon.stop() == 0
+    found = patient.red(admin=False, env={"SLOTBELL_DATABASE_URL": patient.house.ctl.url})[1]
+    assert found["configuration"]["result"] == "ok" and "SUPERUSER" in found["rights"]["seen"]
+
+
+@pytest.mark.skipif(not is_root(), reason="only root can become somebody else")
+def test_an_ordinary_user_is_told_what_it_may_not_see(patient):
+    """Nothing crashes, and each line says that it is for want of rights."""
+    patient.start()
+    words = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]
+    done = subprocess.run([*words, *patient.command()], capture_output=True, text=True, check=False, timeout=120, cwd="/")
+    assert done.returncode == 1 and "Permission denied" in line_of(done.stdout, "configuration")
+    assert "18" not in done.stderr and "failed" in done.stderr
 
 
 # ---- red: files ----

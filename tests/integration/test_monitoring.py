@@ -146,6 +146,12 @@ def test_identifiers_in_alerts_and_advice_are_those_of_the_log():
         assert set(re.findall(r"MESSAGE_ID=([0-9a-f]+)", text)) <= known
 
 
+def test_links_within_the_page_lead_to_headings():
+    page = (ROOT / "docs/operating.md").read_text()
+    anchors = {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", page, re.M)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+
+
 # ---- dashboard ----
 
 
