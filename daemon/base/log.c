@@ -113,19 +113,26 @@ void sb_log_tick(void)
 
 /* ---- lines ---- */
 
-void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
+__attribute__((format(printf, 3, 0))) static void
+write_formatted(enum sb_log_level level, const char *event, const char *format, va_list args)
 {
 	char fields[1000] = "";
-	va_list args;
 
-	if (!sb_log_enabled(level) || !may_write(level, event))
-		return;
-	va_start(args, format);
 	(void)vsnprintf(fields, sizeof(fields), format, args);
-	va_end(args);
 	for (char *c = fields; *c; c++) {
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = ' ';
 	}
 	write_line(level, event, fields);
+}
+
+void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
+{
+	va_list args;
+
+	if (!sb_log_enabled(level) || !may_write(level, event))
+		return;
+	va_start(args, format);
+	write_formatted(level, event, format, args);
+	va_end(args);
 }

@@ -19,7 +19,7 @@
 static char *read_proc(long long pid, const char *name, size_t *ret_len)
 {
 	char path[64];
-	char *text = malloc(ENVIRONMENT_MAX + 1);
+	char *text = calloc(1, ENVIRONMENT_MAX + 1);
 	ssize_t count = -1;
 	int fd;
 

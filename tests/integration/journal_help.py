@@ -4,6 +4,7 @@ The daemon gets a /run of its own, which takes root. So the machine's own
 journal, if there is one, hears nothing.
 """
 
+import json
 import os
 import pathlib
 import socket
@@ -18,6 +19,22 @@ mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$1" /
 shift
 JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$@"
 """
+
+# The real one, alone: it ends with the process that the shell becomes.
+REAL_SCRIPT = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/journal /run/log/journal
+setpriv --pdeathsig KILL -- /lib/systemd/systemd-journald 2>/dev/null &
+until [ -S /run/systemd/journal/socket ]; do sleep 0.02; done
+JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$@"
+"""
+REAL_PREFIX = ("unshare", "-m", "--propagation", "private", "sh", "-ec", REAL_SCRIPT, "sh")
+
+
+def journalctl(daemon, *words):
+    """What the real journal of this daemon says to these words, as dicts."""
+    command = ["nsenter", "-t", str(daemon.pid), "-m", "journalctl", "--no-pager", "-o", "json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def can():

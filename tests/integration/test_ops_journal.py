@@ -1,11 +1,12 @@
 """The log in the journal's own protocol: fields that can be asked for, and a daemon that never waits for journald."""
 
+import os
 import re
 import tempfile
 
 import pytest
 from ctl_support import ROOT, wait_until
-from journal_help import Journal, can
+from journal_help import REAL_PREFIX, Journal, can, journalctl
 from session_client import run
 
 pytest_plugins = ["fixtures_daemon"]
@@ -55,6 +56,26 @@ def test_entries_have_the_fields_that_one_asks_for(house, journal):
         for entry in journal.entries:
             assert entry.get("MESSAGE_ID") == IDS.get(entry["SLOTBELL_EVENT"])
             assert all(re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name) for name in entry)
+
+
+@pytest.mark.skipif(not os.path.exists("/lib/systemd/systemd-journald"), reason="systemd's journald is not there")
+def test_the_real_journald_takes_it_and_journalctl_finds_it(house):
+    daemon = house.daemon(start=False, prefix=REAL_PREFIX)
+    daemon.start()
+    wait_until(lambda: journalctl(daemon, f"MESSAGE_ID={IDS['database up']}"), "the journal has it")
+    token = house.enrol(ADA)
+
+    async def story():
+        async with house.client(daemon, token) as client:
+            return (await client.welcome())["session"]
+
+    session = run(story())
+    wait_until(lambda: len(journalctl(daemon, f"SLOTBELL_SESSION={session}")) == 2, "began and ended")
+    began, ended = journalctl(daemon, f"SLOTBELL_DEVICE={house.device_of(token)}")
+    assert (began["SLOTBELL_EVENT"], ended["SLOTBELL_EVENT"], ended["SLOTBELL_REASON"]) == ("session began", "session ended", "bye")
+    # What journald itself adds tells whose it is: nobody else can have written it.
+    assert began["_PID"] == str(daemon.pid) and began["_TRANSPORT"] == "journal" and began["SYSLOG_IDENTIFIER"] == "slotbelld"
+    assert journalctl(daemon, "-p", "warning", "-t", "slotbelld") == []
 
 
 def test_a_format_that_was_asked_for_goes_to_standard_error(house, journal):
