@@ -320,7 +320,7 @@ void world_config(struct sb_hub_config *ret_config)
 		.reconnect_min_ms = 500,
 		.reconnect_max_ms = 60000,
 		.return_per_second = 500,
-		.max_sessions = 100,
+		.max_sessions = 200,
 		.instance = 1,
 	};
 }

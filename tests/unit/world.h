@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define WORLD_MAILBOXES 8
-#define WORLD_DEVICES	40
+#define WORLD_DEVICES	140
 #define WORLD_EVENTS	512
 #define WORLD_FETCH_MAX 8 /* events of one fetch: small, so that stories need several */
 
