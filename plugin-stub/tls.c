@@ -60,11 +60,43 @@ int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx)
 	return 0;
 }
 
+/*
+ * A copy: OpenSSL spoils the session of a connection that ends without TLS' own
+ * goodbye, and that is the rule where a server was killed.
+ */
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct sb_tls_watch *watch = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	SSL_SESSION_free(watch->session);
+	watch->session = SSL_SESSION_dup(session);
+	return 0; /* OpenSSL's own reference is its own */
+}
+
+/* A ticket of TLS 1.3 is shown once, or who watches could tell our connections by it (RFC 8446
+ * appendix C.4). */
+static void resume(SSL *ssl, struct sb_tls_watch *watch)
+{
+	SSL_SESSION *session = watch->session;
+
+	if (!session)
+		return;
+	if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
+		watch->session = NULL;
+	else
+		watch->session = SSL_SESSION_dup(session);
+	(void)SSL_set_session(ssl, session); /* else it is a full handshake */
+	SSL_SESSION_free(session);
+}
+
+/* libwebsockets makes the SSL object and begins at once, so its first word is where it is known. */
 static void on_info(const SSL *ssl, int where, int result)
 {
-	const struct sb_tls_watch *watch = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct sb_tls_watch *watch = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	const char *reason;
 
+	if (where & SSL_CB_HANDSHAKE_START)
+		resume((SSL *)(uintptr_t)ssl, watch);
 	if (where != SSL_CB_CONNECT_EXIT || result > 0)
 		return;
 	/* None: it only waits for the peer. */
@@ -73,9 +105,16 @@ static void on_info(const SSL *ssl, int where, int result)
 		watch->on_failure(watch->data, reason);
 }
 
-void sb_tls_watch(SSL_CTX *ctx, const struct sb_tls_watch *watch)
+void sb_tls_watch(SSL_CTX *ctx, struct sb_tls_watch *watch)
 {
-	/* Given back as it came: on_info() only reads it. */
-	SSL_CTX_set_ex_data(ctx, 0, (void *)(uintptr_t)watch);
+	SSL_CTX_set_app_data(ctx, watch);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	SSL_CTX_set_info_callback(ctx, on_info);
+}
+
+void sb_tls_watch_fini(struct sb_tls_watch *watch)
+{
+	SSL_SESSION_free(watch->session);
+	watch->session = NULL;
 }

@@ -17,13 +17,21 @@ int sb_tls_client_new(const char *host, const char *ca, SSL_CTX **ret_ctx);
 /* Gives a context that somebody else made the same rules; errors as above. */
 int sb_tls_rule(SSL_CTX *ctx, const char *host, const char *ca);
 
-/* Is told why a handshake failed, in OpenSSL's words: "wrong version number". */
+/*
+ * Follows the handshakes of a context. on_failure is told why one failed, in
+ * OpenSSL's words: "wrong version number". What the server gives to resume by
+ * is kept for the next: that costs both sides little, and a daemon that was
+ * restarted has its thousands back sooner.
+ */
 struct sb_tls_watch {
 	void (*on_failure)(void *data, const char *reason);
 	void *data;
+	SSL_SESSION *session; /* owned; NULL: a full handshake is next */
 };
 
-/* Keeps `watch`, for as long as there are handshakes of `ctx`. */
-void sb_tls_watch(SSL_CTX *ctx, const struct sb_tls_watch *watch);
+/* Keeps `watch`, for as long as there are handshakes of `ctx`. Before any of them. */
+void sb_tls_watch(SSL_CTX *ctx, struct sb_tls_watch *watch);
+/* After the last one. */
+void sb_tls_watch_fini(struct sb_tls_watch *watch);
 
 #endif

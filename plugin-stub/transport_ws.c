@@ -362,6 +362,7 @@ static void ws_free(struct sb_transport *transport)
 	uv_timer_stop(&ws->later);
 	sb_ws_context_free(ws->context, ws->loop);
 	SSL_CTX_free(ws->ssl_ctx);
+	sb_tls_watch_fini(&ws->tls_watch);
 	forget_messages(ws);
 	if (ws->header) {
 		explicit_bzero(ws->header, strlen(ws->header));
