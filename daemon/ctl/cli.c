@@ -36,6 +36,30 @@ static int refuse_option(struct sb_ctl *ctl, int found, char **argv)
 	return SB_CTL_STOP;
 }
 
+/* As systemd has it after the @, and never a way out of the folder. */
+static bool is_instance(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len >= 1 && len <= SB_INSTANCE_MAX && *name != '.' &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			    "0123456789:_.-") == len;
+}
+
+/* Which daemon is meant can be said in one way. False: refused. */
+static bool check_daemon(struct sb_ctl *ctl)
+{
+	if (ctl->instance && ctl->socket)
+		sb_ctl_usage(ctl, "either --instance or --socket, not both");
+	else if (ctl->instance && !is_instance(ctl->instance))
+		sb_ctl_usage(ctl,
+			     "an instance is what stands after the @ of slotbelld@1, say; not '%s'",
+			     ctl->instance);
+	else
+		return true;
+	return false;
+}
+
 int sb_ctl_next(struct sb_ctl *ctl, int argc, char **argv, const struct option *options)
 {
 	opterr = 0;
@@ -53,6 +77,13 @@ int sb_ctl_next(struct sb_ctl *ctl, int argc, char **argv, const struct option *
 			break;
 		case SB_OPTION_SOCKET:
 			ctl->socket = optarg;
+			if (!check_daemon(ctl))
+				return SB_CTL_STOP;
+			break;
+		case SB_OPTION_INSTANCE:
+			ctl->instance = optarg;
+			if (!check_daemon(ctl))
+				return SB_CTL_STOP;
 			break;
 		case SB_OPTION_VERSION:
 			puts("slotbellctl " SB_VERSION);

@@ -15,10 +15,17 @@
 /* An answer is some kilobytes; more than this is no slotbelld's. */
 #define ANSWER_MAX (4 * 1024 * 1024)
 
-static const char *socket_path(const struct sb_ctl *ctl)
+#define PATH_MAX_HERE (sizeof(SB_INSTANCE_CONTROL_SOCKET) + SB_INSTANCE_MAX)
+
+/* Borrowed from `ctl`, the environment or `buffer`. */
+static const char *socket_path(const struct sb_ctl *ctl, char buffer[PATH_MAX_HERE])
 {
 	const char *path = ctl->socket ? ctl->socket : getenv("SLOTBELL_CONTROL_SOCKET");
 
+	if (ctl->instance) {
+		(void)snprintf(buffer, PATH_MAX_HERE, SB_INSTANCE_CONTROL_SOCKET, ctl->instance);
+		return buffer;
+	}
 	return path && *path ? path : SB_CONTROL_SOCKET;
 }
 
@@ -122,7 +129,8 @@ static json_t *exchange(int fd, const char *question, int patience_ms)
 
 json_t *sb_control_try(const struct sb_ctl *ctl, json_t *question, char **ret_why)
 {
-	const char *path = socket_path(ctl);
+	char buffer[PATH_MAX_HERE];
+	const char *path = socket_path(ctl, buffer);
 	char *text;
 	json_t *answer;
 	int fd;

@@ -5,7 +5,8 @@
 #include "daemon/ctl/ctl.h"
 #include <jansson.h>
 
-#define SB_CONTROL_SOCKET "/run/slotbell/control.sock"
+#define SB_CONTROL_SOCKET	   "/run/slotbell/control.sock"
+#define SB_INSTANCE_CONTROL_SOCKET "/run/slotbell/%s/control.sock"
 
 /*
  * Asks {"command": …} (steals it) and returns the answer, the caller's to

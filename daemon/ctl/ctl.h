@@ -37,6 +37,7 @@ struct sb_ctl {
 	bool json;	      /* --json */
 	const char *database; /* --database, or SLOTBELL_DATABASE_URL; NULL: not said */
 	const char *socket;   /* --socket: the daemon's control socket; NULL: not said */
+	const char *instance; /* --instance: of slotbelld@.service; NULL: not said */
 	int patience_ms;      /* with the daemon's answers; 0: as long as they may take */
 	const struct sb_ctl_command *command; /* NULL until it is known */
 	const char *group;		      /* its first word; NULL until it is known */
@@ -44,16 +45,25 @@ struct sb_ctl {
 };
 
 /* Every command's options end with these. A command's own have values from 1 on. */
-enum { SB_OPTION_JSON = 1000, SB_OPTION_DATABASE, SB_OPTION_SOCKET, SB_OPTION_VERSION };
+enum {
+	SB_OPTION_JSON = 1000,
+	SB_OPTION_DATABASE,
+	SB_OPTION_SOCKET,
+	SB_OPTION_INSTANCE,
+	SB_OPTION_VERSION
+};
 #define SB_CTL_OPTIONS                                                     \
 	{"json", no_argument, NULL, SB_OPTION_JSON},                       \
 		{"database", required_argument, NULL, SB_OPTION_DATABASE}, \
 		{"socket", required_argument, NULL, SB_OPTION_SOCKET},     \
+		{"instance", required_argument, NULL, SB_OPTION_INSTANCE}, \
 		{"version", no_argument, NULL, SB_OPTION_VERSION},         \
 		{"help", no_argument, NULL, 'h'},                          \
 	{                                                                  \
 		NULL, 0, NULL, 0                                           \
 	}
+
+#define SB_INSTANCE_MAX 64
 
 enum { SB_CTL_STOP = 0, SB_CTL_END = -1 };
 

@@ -31,6 +31,7 @@ static const char common_help[] =
 	"                   (or set SLOTBELL_DATABASE_URL)\n"
 	"  --socket PATH    the running daemon: its control socket (or set "
 	"SLOTBELL_CONTROL_SOCKET)\n"
+	"  --instance NAME  the same for slotbelld@NAME.service\n"
 	"  --json           JSON on standard output, one object per line\n"
 	"  --help           help on the command\n"
 	"  --version        the program's version\n";
@@ -57,7 +58,8 @@ void sb_ctl_print_help(const struct sb_ctl *ctl)
 		       *command->arguments ? " " : "", command->arguments, command->summary);
 		printf("%s%s", *command->help ? "\n" : "", command->help);
 	} else {
-		printf("usage: slotbellctl [--json] [--database URL] [--socket PATH] "
+		printf("usage: slotbellctl [--json] [--database URL] [--socket PATH | --instance "
+		       "NAME] "
 		       "%s%sCOMMAND\n\n",
 		       ctl->group ? ctl->group : "", ctl->group ? " " : "");
 		print_list(ctl->group);

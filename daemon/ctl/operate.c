@@ -177,10 +177,11 @@ static enum sb_exit run_reload(struct sb_ctl *ctl, int argc, char **argv)
 	return ctl->status;
 }
 
-#define ASKS_THE_DAEMON                                                              \
-	"Asks the running slotbelld by its control socket, [control] socket of its " \
-	"configuration:\n"                                                           \
-	"--socket PATH, else SLOTBELL_CONTROL_SOCKET, else " SB_CONTROL_SOCKET ".\n"
+#define ASKS_THE_DAEMON                                                                            \
+	"Asks the running slotbelld by its control socket, [control] socket of its "               \
+	"configuration:\n"                                                                         \
+	"--socket PATH, --instance NAME of slotbelld@NAME.service, else SLOTBELL_CONTROL_SOCKET, " \
+	"else " SB_CONTROL_SOCKET ".\n"
 
 const struct sb_ctl_command sb_command_status = {
 	.group = "status",
@@ -224,7 +225,7 @@ const struct sb_ctl_command sb_command_drain = {
 				"it.\n"
 				"\nExamples:\n"
 				"  slotbellctl drain\n"
-				"  slotbellctl --socket /run/slotbell/2.sock drain\n",
+				"  slotbellctl --instance 2 drain\n",
 	.run = run_drain,
 };
 

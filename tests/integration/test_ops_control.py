@@ -208,6 +208,19 @@ def test_slotbellctl_says_what_is_the_matter_when_nobody_answers(house, path):
     assert f"cannot reach slotbelld at {path}" in done.stderr
 
 
+def test_an_instance_of_the_unit_is_named_by_what_stands_after_its_at_sign(house):
+    """The socket's folder is systemd's, so here nobody answers; tests/system has instances that do."""
+    longest = "x" * 64
+    for name in ("nobody", "a.b-c_d:9", longest):
+        for words in (("--instance", name, "status"), ("status", "--instance", name)):
+            done = house.ctl.run(*words, expect=1, env={"SLOTBELL_CONTROL_SOCKET": "/elsewhere"})
+            assert f"/run/slotbell/{name}/control.sock: " in done.stderr
+    for name in ("", longest + "x", "../1", ".", "1/2", "1 2"):
+        assert "an instance is what stands after the @" in house.ctl.run("--instance", name, "status", expect=2).stderr
+    for words in (("--instance", "1", "--socket", "/x"), ("--socket", "/x", "--instance", "1")):
+        assert "either --instance or --socket" in house.ctl.run(*words, "status", expect=2).stderr
+
+
 def test_nonsense_gets_a_clear_answer_and_harms_nobody(house, path):
     house.daemon(control__socket=path)
     for line in (b"\n", b"[]\n", b"{}x\n", b'{"command":"status","command":"drain"}\n', b"\xff\xfe\n", b"\0\n",
