@@ -15,9 +15,9 @@
 #include <string.h>
 
 /* Figures change all the time; a line this often is enough, and sooner when the database comes or
- * goes, or the drain goes on. */
-#define STATUS_MS	10000
-#define STATUS_DRAIN_MS 1000
+ * goes, or the drain goes on, or it is not known yet why the database is away. */
+#define STATUS_MS      10000
+#define STATUS_SOON_MS 1000
 /* Of the manager's patience, one feed each: one may be late, and one lost. */
 #define FEEDS 3
 /* Below this a tick is as punctual as it gets on a busy machine: not worth a word. */
@@ -68,13 +68,14 @@ static void write_status(const struct sb_app *app, char *buffer, size_t size)
 static void tell_status(struct sb_app *app, uint64_t now)
 {
 	struct sb_report *report = &app->report;
-	bool is_up = sb_pg_is_up(app->pg);
+	bool is_up = sb_pg_is_up(app->pg), is_soon;
 	char status[sizeof(report->status)];
 
 	if (now < report->status_due_ms && is_up == report->database_up)
 		return;
 	write_status(app, status, sizeof(status));
-	report->status_due_ms = now + (app->drain_until_ms ? STATUS_DRAIN_MS : STATUS_MS);
+	is_soon = app->drain_until_ms || (!is_up && !*sb_pg_problem(app->pg));
+	report->status_due_ms = now + (is_soon ? STATUS_SOON_MS : STATUS_MS);
 	report->database_up = is_up;
 	report->lag_ms = 0;
 	if (!strcmp(status, report->status))
