@@ -95,7 +95,7 @@ static void on_status(void *data, struct sb_request *request, const json_t *argu
 	sb_control_answer(
 		request,
 		json_pack("{s:s, s:s, s:i, s:s, s:o, s:i, s:{s:b, s:s}, s:I, s:I, s:o, s:I, s:I, "
-			  "s:o, s:I, s:o, s:o, s:o, s:{s:I}}",
+			  "s:o, s:I, s:o, s:o, s:o, s:{s:I}, s:i}",
 			  "state", state_of(app), "version", SB_VERSION, "pid", (int)getpid(),
 			  "instance", instance, "started_at", instant(app->started_us / 1000000),
 			  "port", (int)app->port, "database", "up", (int)sb_pg_is_up(app->pg),
@@ -107,7 +107,8 @@ static void on_status(void *data, struct sb_request *request, const json_t *argu
 			  "acks_saved", (json_int_t)hub.acks_saved, "handshakes",
 			  by_handshake(&server), "door", at_the_door(app), "certificate_expires_at",
 			  instant(not_after), "descriptors", "limit",
-			  (json_int_t)sb_descriptors_now()));
+			  (json_int_t)sb_descriptors_now(), "admin_port",
+			  app->admin ? (int)sb_admin_port(app->admin) : 0));
 }
 
 /* ---- sessions ---- */

@@ -37,7 +37,7 @@ static bool has_spilled(const PQconninfoOption *option)
 	return false;
 }
 
-static bool is_readable(const char *url)
+bool sb_database_url_is_readable(const char *url)
 {
 	PQconninfoOption *options = PQconninfoParse(url, NULL);
 	bool readable = options != NULL;
@@ -104,7 +104,7 @@ PGconn *sb_database_open(struct sb_ctl *ctl)
 				  "SLOTBELL_DATABASE_URL");
 		return NULL;
 	}
-	if (!is_readable(ctl->database)) {
+	if (!sb_database_url_is_readable(ctl->database)) {
 		sb_ctl_usage(ctl, "the database URL cannot be read.\n%s", url_hint);
 		return NULL;
 	}

@@ -21,6 +21,9 @@
  */
 PGconn *sb_database_open(struct sb_ctl *ctl);
 
+/* Whether libpq can read it, and nothing of a password would show in its errors. */
+bool sb_database_url_is_readable(const char *url);
+
 /* Connects a lost connection again, in the same way; says nothing. False: not now. */
 bool sb_database_reopen(PGconn *database);
 

@@ -19,7 +19,7 @@ static const struct {
 	{"name", sb_check_name},
 	{"key", sb_check_key},
 	{"ticket-keys", sb_check_ticket_keys},
-	{"password-file", sb_check_password_file},
+	{"password", sb_check_password},
 	{"database", sb_check_database},
 	{"schema", sb_check_schema},
 	{"rights", sb_check_rights},

@@ -76,7 +76,8 @@ void sb_not_checked(struct sb_finding *finding, const char *needed_check);
 
 typedef void sb_check(struct sb_doctor *doctor, struct sb_finding *finding);
 
-sb_check sb_check_configuration, sb_check_ticket_keys, sb_check_password_file; /* doctor_files.c */
+sb_check sb_check_configuration, sb_check_ticket_keys;			    /* doctor_files.c */
+sb_check sb_check_password;						    /* doctor_password.c */
 sb_check sb_check_certificate, sb_check_chain, sb_check_name, sb_check_key; /* doctor_identity.c */
 sb_check sb_check_database, sb_check_schema, sb_check_clock;		    /* doctor_database.c */
 sb_check sb_check_rights;						    /* doctor_rights.c */
@@ -108,8 +109,14 @@ const char *sb_doctor_reader(const struct sb_doctor *doctor);
 
 /* ---- PostgreSQL, with an end to every wait (doctor_query.c) ---- */
 
-/* A connection, the caller's; NULL with *ret_why, to be freed. */
-PGconn *sb_doctor_connect(const char *url, char **ret_why);
+/* A connection, the caller's; NULL with *ret_why, to be freed. `password`: where the URL has none;
+ * NULL: none. */
+PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why);
+/* The same as the daemon does it: its URL, as its user, with its credential. */
+PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_why);
+/* The credential with the database's password, to be given to sb_credential_free(); NULL: none.
+ * (doctor_password.c) */
+char *sb_doctor_password(void);
 /* One statement; a result with rows, the caller's; NULL with *ret_why, to be freed. */
 PGresult *sb_doctor_query(PGconn *database, const char *sql, int count, const char *const *values,
 			  char **ret_why);

@@ -225,19 +225,25 @@ static void judge_ready(struct sb_finding *finding, const char *answer)
 void sb_check_ready(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	const char *text = doctor->config.listen_admin;
+	json_int_t port = told(doctor->status, "admin_port");
 	struct sockaddr_storage address;
 	struct sb_wire wire = {.fd = -1};
 	char answer[2048];
+	bool is_known = reach_address(*text ? text : "127.0.0.1:0", &address);
 
+	/* What it has, be it from the service manager; else what it should have. */
+	if (port)
+		*port_of(&address) = htons((uint16_t)port);
 	if (!doctor->configured) {
 		sb_not_checked(finding, "configuration");
-	} else if (!*text) {
+	} else if (!*text && !port) {
 		sb_saw(finding, SB_HEALTH_OK, "listen.admin is none: nothing monitors it");
-	} else if (!reach_address(text, &address) || !*port_of(&address)) {
-		sb_saw(finding, SB_HEALTH_NOT_CHECKED, "listen.admin is at any free port");
+	} else if (!is_known || !*port_of(&address)) {
+		sb_not_checked(finding, "daemon");
 	} else if (!sb_wire_open(&wire, &address, sb_doctor_now_ms() + SB_DOCTOR_MS) ||
 		   !ask_ready(&wire, answer, sizeof(answer))) {
-		sb_saw(finding, SB_HEALTH_FAIL, "%s: %s", text, wire.why);
+		sb_saw(finding, SB_HEALTH_FAIL, "port %u of listen.admin: %s",
+		       ntohs(*port_of(&address)), wire.why);
 		sb_advise(finding, LOOK_AT_LOG);
 	} else {
 		judge_ready(finding, answer);

@@ -42,7 +42,7 @@ static void open_admin(struct sb_doctor *doctor)
 	char *why = NULL;
 
 	if (doctor->ctl->database && *doctor->ctl->database)
-		doctor->admin = sb_doctor_connect(doctor->ctl->database, &why);
+		doctor->admin = sb_doctor_connect(doctor->ctl->database, NULL, &why);
 	free(why);
 }
 
@@ -56,16 +56,13 @@ void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_not_checked(finding, "configuration");
 		return;
 	}
-	sb_doctor_become_user(doctor);
-	doctor->database = sb_doctor_connect(doctor->config.database_url, &why);
-	sb_doctor_become_self(doctor);
+	doctor->database = sb_doctor_connect_as_daemon(doctor, &why);
 	if (!doctor->database) {
 		sb_saw(finding, SB_HEALTH_FAIL, "as %s: %s", sb_doctor_reader(doctor), why);
-		sb_advise(finding,
-			  "is PostgreSQL up, and does it let this role in (pg_hba.conf)? As root, "
-			  "and with the password file that the daemon has (PGPASSFILE), this looks "
-			  "as "
-			  "the daemon does");
+		sb_advise(
+			finding,
+			"is PostgreSQL up, and does it let this role in (pg_hba.conf)? This looks "
+			"as the daemon does if it is run as root, while the daemon runs");
 		free(why);
 		return;
 	}

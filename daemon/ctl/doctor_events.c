@@ -83,9 +83,7 @@ void sb_check_listen(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_not_checked(finding, "database");
 		return;
 	}
-	sb_doctor_become_user(doctor);
-	other = sb_doctor_connect(doctor->config.database_url, &why);
-	sb_doctor_become_self(doctor);
+	other = sb_doctor_connect_as_daemon(doctor, &why);
 	if (other) {
 		listen_to(doctor, other, finding);
 	} else {

@@ -1,4 +1,4 @@
-/* The files that need no cryptography: configuration, ticket keys, password file. */
+/* The files that need no cryptography: configuration and ticket keys. */
 #include "daemon/base/address.h"
 #include "daemon/ctl/control.h"
 #include "daemon/ctl/doctor.h"
@@ -147,61 +147,4 @@ void sb_check_ticket_keys(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_saw(finding, SB_HEALTH_OK, "%s: %lld", file,
 		       (long long)stat_now.st_size / TICKET_KEY_BYTES);
 	}
-}
-
-/* ---- the database's password ---- */
-
-/* The file that libpq would look into, or NULL; to be freed. */
-static char *password_file(const struct sb_doctor *doctor)
-{
-	PQconninfoOption *options = PQconninfoParse(doctor->config.database_url, NULL);
-	const char *found = getenv("PGPASSFILE");
-	char *copy = NULL;
-
-	for (const PQconninfoOption *option = options; option && option->keyword; option++) {
-		if (strcmp(option->keyword, "passfile") == 0 && option->val)
-			found = option->val;
-	}
-	if (found && *found) {
-		copy = strdup(found);
-		sb_need(copy);
-	}
-	PQconninfoFree(options);
-	return copy;
-}
-
-/* libpq passes over a file that others may read, and over one that it cannot read, without an
- * error. */
-void sb_check_password_file(struct sb_doctor *doctor, struct sb_finding *finding)
-{
-	struct stat stat_now;
-	char *file;
-	int error;
-
-	if (!doctor->configured) {
-		sb_not_checked(finding, "configuration");
-		return;
-	}
-	file = password_file(doctor);
-	if (!file) {
-		sb_saw(finding, SB_HEALTH_OK, "none is named");
-		return;
-	}
-	sb_doctor_become_user(doctor);
-	error = stat(file, &stat_now) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
-	sb_doctor_become_self(doctor);
-	if (error) {
-		sb_saw(finding, SB_HEALTH_FAIL, "%s: cannot be read by %s: %s", file,
-		       sb_doctor_reader(doctor), strerror(error));
-		sb_advise(finding,
-			  "it must belong to the daemon's user, or come by LoadCredential=");
-	} else if (stat_now.st_mode & (S_IRWXG | S_IRWXO)) {
-		sb_saw(finding, SB_HEALTH_FAIL,
-		       "%s: mode %04o: libpq takes no password from a file that others may read",
-		       file, (unsigned int)stat_now.st_mode & 07777);
-		sb_advise(finding, "chmod 600 %s", file);
-	} else {
-		sb_saw(finding, SB_HEALTH_OK, "%s", file);
-	}
-	free(file);
 }

@@ -3,8 +3,10 @@
  * no wait is longer than SB_DOCTOR_MS, not even for a server that accepts and
  * stays mute.
  */
+#include "daemon/ctl/database.h"
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
+#include "daemon/ops/credential.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -60,28 +62,28 @@ static bool apply_settings(PGconn *database, char **ret_why)
 	return result != NULL;
 }
 
-PGconn *sb_doctor_connect(const char *url, char **ret_why)
+PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
 {
 	/* What stands after the URL cannot be set by it; what stands before is a default. */
 	static const char *const names[] = {
 		"fallback_application_name",
 		"target_session_attrs",
+		"password",
 		"dbname",
 		"client_encoding",
 		NULL,
 	};
 	const char *values[] = {
-		"slotbellctl doctor", "read-write", url, "UTF8", NULL,
+		"slotbellctl doctor", "read-write", password, url, "UTF8", NULL,
 	};
-	PQconninfoOption *parsed = PQconninfoParse(url, NULL);
 	PGconn *database;
 
-	/* libpq's words on one that it cannot read repeat it, and a password in it. */
-	if (!parsed) {
-		*ret_why = words("the URL cannot be read; see slotbelld --check-config");
+	if (!sb_database_url_is_readable(url)) {
+		*ret_why = words("the URL cannot be read; it reads "
+				 "postgresql://USER:PASSWORD@HOST:PORT/NAME, with @ : / ? % in "
+				 "names and password written %40 %3A %2F %3F %25");
 		return NULL;
 	}
-	PQconninfoFree(parsed);
 	database = PQconnectStartParams(names, values, 1);
 	sb_need(database);
 	if (PQstatus(database) == CONNECTION_BAD || !finish_connect(database))
@@ -91,6 +93,18 @@ PGconn *sb_doctor_connect(const char *url, char **ret_why)
 		return database;
 	PQfinish(database);
 	return NULL;
+}
+
+PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_why)
+{
+	char *password = sb_doctor_password();
+	PGconn *database;
+
+	sb_doctor_become_user(doctor);
+	database = sb_doctor_connect(doctor->config.database_url, password, ret_why);
+	sb_doctor_become_self(doctor);
+	sb_credential_free(password);
+	return database;
 }
 
 /* The last result of what was sent; NULL: none in time. */

@@ -118,6 +118,12 @@ void sb_doctor_meet_user(struct sb_doctor *doctor)
 		(void)ask_process(&doctor->user, daemon_pid(doctor));
 }
 
+static bool is_taken(const char *entry)
+{
+	return strncmp(entry, "PG", 2) == 0 || strncmp(entry, "SLOTBELL_", 9) == 0 ||
+	       strncmp(entry, "CREDENTIALS_DIRECTORY=", 22) == 0;
+}
+
 void sb_doctor_take_environment(struct sb_doctor *doctor)
 {
 	long long pid = daemon_pid(doctor);
@@ -127,8 +133,7 @@ void sb_doctor_take_environment(struct sb_doctor *doctor)
 	for (char *entry = text; entry && entry < text + len; entry += strlen(entry) + 1) {
 		char *equals = strchr(entry, '=');
 
-		if (!equals ||
-		    (strncmp(entry, "PG", 2) != 0 && strncmp(entry, "SLOTBELL_", 9) != 0))
+		if (!equals || !is_taken(entry))
 			continue;
 		*equals = '\0';
 		(void)setenv(entry, equals + 1, 1);

@@ -11,7 +11,7 @@ import tempfile
 from ctl_support import program
 from slotbelld import free_port
 
-CHECKS = ["configuration", "certificate", "chain", "name", "key", "ticket-keys", "password-file", "database", "schema",
+CHECKS = ["configuration", "certificate", "chain", "name", "key", "ticket-keys", "password", "database", "schema",
           "rights", "listen", "queue", "clock", "port", "daemon", "descriptors", "ready", "session"]  # fmt: skip
 SECONDS = 120  # eighteen checks, each of which may take its time on a busy machine
 

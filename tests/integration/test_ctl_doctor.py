@@ -187,20 +187,45 @@ def test_ticket_keys(patient):
     assert patient.red()[0] == {"ticket-keys"}
 
 
-def test_an_unreadable_credential(patient, tmp_path):
+def test_an_unreadable_password_file(patient, tmp_path):
     """libpq passes over such a file without a word, and then has no password."""
     patient.start()
     file = tmp_path / "pgpass"
     url = patient.daemon.settings["database.url"]
     patient.daemon.configure(database__url=f"{url}&passfile={file}")
     failed, found = patient.red()
-    assert failed == {"password-file"} and "No such file or directory" in found["password-file"]["seen"]
+    assert failed == {"password"} and "No such file or directory" in found["password"]["seen"]
     file.write_text("*:*:*:*:secret\n")
     file.chmod(0o640)
     failed, found = patient.red()
-    assert failed == {"password-file"} and "libpq takes no password" in found["password-file"]["seen"]
+    assert failed == {"password"} and "libpq takes no password" in found["password"]["seen"]
     file.chmod(0o600)
-    assert patient.look()["password-file"]["result"] == "ok"
+    assert patient.look()["password"]["result"] == "ok"
+
+
+def test_an_unreadable_credential(patient, tmp_path):
+    """What the service manager passed to the daemon is what doctor connects with."""
+    house, credential = patient.house, tmp_path / "database-password"
+    house.cluster.psql("CREATE ROLE knocker LOGIN PASSWORD 'sesame'; GRANT slotbell_daemon TO knocker")
+    try:
+        credential.write_text("sesame\n")
+        url = f"postgresql://knocker@127.0.0.1:{house.cluster.port}/{house.name}"
+        patient.start(prefix=("env", f"CREDENTIALS_DIRECTORY={tmp_path}"), database__url=url)
+        found = patient.look()
+        assert (found["password"]["seen"], found["database"]["result"], found["listen"]["result"]) == (
+            "the credential database-password", "ok", "ok")  # fmt: skip
+        for text, words in (("sesame\nand more\n", "more than one line"), ("", "it is empty"), ("x" * 2000, "too long")):
+            credential.write_text(text)
+            failed, found = patient.red()
+            assert failed == {"password", "database"} and words in found["password"]["seen"]
+            assert "no password supplied" in found["database"]["seen"]
+        credential.unlink()
+        credential.mkdir()
+        assert "Is a directory" in patient.red()[1]["password"]["seen"]
+        assert "sesame" not in patient.run(expect=1).stdout
+    finally:
+        assert patient.daemon.stop() == 0
+        house.cluster.psql("DROP ROLE knocker")
 
 
 # ---- red: the daemon ----

@@ -19,7 +19,7 @@ LAYERS = {
     # configuration by the daemon's code.
     "daemon/ctl/": (
         ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h", "daemon/ops/config.h",
-         "daemon/ops/descriptors.h"],
+         "daemon/ops/credential.h", "daemon/ops/descriptors.h"],
         ["libpq", "jansson", "openssl"],
     ),
     "plugin-stub/": (["protocol/", "plugin-stub/"], ["libwebsockets", "libuv", "libical", "jansson", "openssl"]),

@@ -1,0 +1,133 @@
+/*
+ * The database's password: in the URL, in a file that libpq looks into, or a
+ * credential of the service manager's, for a URL that has none.
+ */
+#include "daemon/ctl/doctor.h"
+#include "daemon/ctl/output.h"
+#include "daemon/ops/credential.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* As LoadCredential= of the unit has it: name, and where the manager finds it. */
+#define CREDENTIAL	  "database-password"
+#define CREDENTIAL_FOLDER "/etc/credstore"
+#define CREDENTIAL_FILE	  "slotbell." CREDENTIAL
+
+/* ---- the credential ---- */
+
+/* The running daemon's, or the one that it would get; to be freed by sb_credential_free(). */
+static int read_credential(char **ret_password)
+{
+	int result;
+
+	if (getenv("CREDENTIALS_DIRECTORY"))
+		return sb_credential_read(CREDENTIAL, ret_password);
+	(void)setenv("CREDENTIALS_DIRECTORY", CREDENTIAL_FOLDER, 1);
+	result = sb_credential_read(CREDENTIAL_FILE, ret_password);
+	(void)unsetenv("CREDENTIALS_DIRECTORY");
+	/* Not root: it is not ours to see, and may be all right. */
+	return result == -EACCES ? 0 : result;
+}
+
+char *sb_doctor_password(void)
+{
+	char *password = NULL;
+
+	return read_credential(&password) == 0 ? password : NULL;
+}
+
+/* False: there is none, and nothing is wrong with that. */
+static bool judge_credential(struct sb_finding *finding)
+{
+	static const char file[] = CREDENTIAL_FOLDER "/" CREDENTIAL_FILE;
+	char *password = NULL;
+	int result = read_credential(&password);
+	struct stat stat_now;
+
+	if (result != 0) {
+		sb_saw(finding, SB_HEALTH_FAIL, "the credential " CREDENTIAL ": %s",
+		       result == -EINVAL  ? "it is empty, or more than one line of text"
+		       : result == -EFBIG ? "it is too long for a password"
+					  : strerror(-result));
+		sb_advise(finding,
+			  "the password alone into %s, root's and mode 0600; then "
+			  "systemctl restart slotbelld",
+			  file);
+	} else if (password && stat(file, &stat_now) == 0 &&
+		   stat_now.st_mode & (S_IRWXG | S_IRWXO)) {
+		sb_saw(finding, SB_HEALTH_FAIL, "%s: mode %04o lets others at it", file,
+		       (unsigned int)stat_now.st_mode & 07777);
+		sb_advise(finding, "chmod 600 %s, and think of a new password", file);
+	} else if (password) {
+		sb_saw(finding, SB_HEALTH_OK, "the credential " CREDENTIAL);
+	}
+	result = result != 0 || password;
+	sb_credential_free(password);
+	return result;
+}
+
+/* ---- libpq's file ---- */
+
+/* The file that libpq would look into, or NULL; to be freed. */
+static char *password_file(const struct sb_doctor *doctor)
+{
+	PQconninfoOption *options = PQconninfoParse(doctor->config.database_url, NULL);
+	const char *found = getenv("PGPASSFILE");
+	char *copy = NULL;
+
+	for (const PQconninfoOption *option = options; option && option->keyword; option++) {
+		if (strcmp(option->keyword, "passfile") == 0 && option->val)
+			found = option->val;
+	}
+	if (found && *found) {
+		copy = strdup(found);
+		sb_need(copy);
+	}
+	PQconninfoFree(options);
+	return copy;
+}
+
+/* libpq passes over a file that others may read, and over one that it cannot read, without an
+ * error. */
+static void judge_file(const struct sb_doctor *doctor, struct sb_finding *finding, const char *file)
+{
+	struct stat stat_now;
+	int error;
+
+	sb_doctor_become_user(doctor);
+	error = stat(file, &stat_now) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
+	sb_doctor_become_self(doctor);
+	if (error) {
+		sb_saw(finding, SB_HEALTH_FAIL, "%s: cannot be read by %s: %s", file,
+		       sb_doctor_reader(doctor), strerror(error));
+		sb_advise(finding, "it must belong to the daemon's user; or let the password be a "
+				   "credential: LoadCredential=");
+	} else if (stat_now.st_mode & (S_IRWXG | S_IRWXO)) {
+		sb_saw(finding, SB_HEALTH_FAIL,
+		       "%s: mode %04o: libpq takes no password from a file that others may read",
+		       file, (unsigned int)stat_now.st_mode & 07777);
+		sb_advise(finding, "chmod 600 %s", file);
+	} else {
+		sb_saw(finding, SB_HEALTH_OK, "%s", file);
+	}
+}
+
+void sb_check_password(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *file;
+
+	if (!doctor->configured) {
+		sb_not_checked(finding, "configuration");
+		return;
+	}
+	file = password_file(doctor);
+	if (file)
+		judge_file(doctor, finding, file);
+	else if (!judge_credential(finding))
+		sb_saw(finding, SB_HEALTH_OK, "neither file nor credential is named");
+	free(file);
+}
