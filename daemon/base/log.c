@@ -64,6 +64,12 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static uint32_t max_of(const char *event)
+{
+	return !strncmp(event, "session ", strlen("session ")) ? SB_LOG_SESSION_LINES_MAX
+							       : SB_LOG_LINES_MAX;
+}
+
 /* NULL: there are more kinds than places. */
 static struct sb_log_limit *find(const char *event)
 {
@@ -71,7 +77,7 @@ static struct sb_log_limit *find(const char *event)
 		struct sb_log_limit *kind = &the_log.kinds[i];
 
 		if (!kind->event)
-			kind->event = event;
+			*kind = (struct sb_log_limit){.event = event, .max = max_of(event)};
 		if (kind->event == event || !strcmp(kind->event, event))
 			return kind;
 	}

@@ -17,7 +17,7 @@ bool sb_log_limit_take(struct sb_log_limit *limit, uint64_t now_ms, uint64_t *re
 	*ret_suppressed = sb_log_limit_settle(limit, now_ms);
 	if (!limit->lines)
 		limit->began_ms = now_ms;
-	if (limit->lines == SB_LOG_LINES_MAX) {
+	if (limit->lines >= limit->max) {
 		limit->suppressed++;
 		return false;
 	}

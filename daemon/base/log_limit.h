@@ -9,13 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A storm of reconnects has a line or two for each session, at some hundred a second. */
-#define SB_LOG_LINES_MAX 2000
-#define SB_LOG_WINDOW_MS 5000
+/* What any stranger can cause at will. */
+#define SB_LOG_LINES_MAX 1000
+/* Of sessions, which only who is enrolled can have: a drain or a storm of reconnects has a line for
+ * each, some thousand a second, and these are worth having. */
+#define SB_LOG_SESSION_LINES_MAX 20000
+#define SB_LOG_WINDOW_MS	 5000
 
 struct sb_log_limit {
 	const char *event; /* a constant; NULL: free */
 	uint64_t began_ms; /* the window */
+	uint32_t max;	   /* lines of a window */
 	uint32_t lines;	   /* in it */
 	uint64_t suppressed;
 };

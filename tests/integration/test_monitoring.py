@@ -1,15 +1,20 @@
 """Alerts and dashboard: what Prometheus' own tool says of them, and that they ask for what a running daemon has."""
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.parse
 
 import pytest
 import yaml
-from ctl_support import ROOT
+from admin_client import OPENMETRICS, get, opener
+from ctl_support import ROOT, wait_until
 from prometheus_client.openmetrics import parser as openmetrics
-from test_ops_admin import OPENMETRICS, get
+from session_client import run
+from slotbelld import free_port, spawn, stop
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -89,6 +94,85 @@ def test_no_metric_of_ours_is_without_a_panel(exposed):
     shown = {name for expression in dashboard_expressions() for name, _ in selectors(expression)}
     base = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in exposed} == base
+
+
+class Prometheus:
+    """The real one, with our rules, looking at one daemon every second. For a `with`."""
+
+    def __init__(self, folder, target):
+        self.port = free_port()
+        config = folder / "prometheus.yml"
+        config.write_text(yaml.safe_dump({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(RULES)],
+            "scrape_configs": [{"job_name": "slotbell", "static_configs": [{"targets": [target]}]}],
+        }))  # fmt: skip
+        self.command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
+                        f"--web.listen-address=127.0.0.1:{self.port}"]  # fmt: skip
+        self.log = folder / "prometheus.log"
+
+    def __enter__(self):
+        self.process = spawn(self.command, self.log)
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)
+
+    def ask(self, path, **values):
+        """What its API answers; None while it does not."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(values)}"
+        try:
+            with opener.open(url, timeout=20) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:  # it starts
+                return None
+            raise AssertionError(f"{values}: {error.read().decode()}") from None
+        except urllib.error.URLError:
+            return None
+
+    def sees(self, expression):
+        found = self.ask("query", query=expression)
+        return bool(found and found["result"])
+
+    def rules(self):
+        found = self.ask("rules")
+        return found["groups"][0]["rules"] if found and found["groups"] else []
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not there")
+def test_a_real_prometheus_finds_all_of_it_at_a_daemon_that_is_well(house, tmp_path):
+    daemon = house.daemon(listen__admin=f"127.0.0.1:{free_port()}")
+    token = house.enrol("ada@example.com")
+
+    async def story():
+        async with house.client(daemon, token) as client:
+            await client.welcome()
+            await client.receive("live")
+            with Prometheus(tmp_path, daemon.settings["listen.admin"]) as prometheus:
+                await asyncio.to_thread(wait_until, lambda: prometheus.sees("slotbell_build_info"), "the first scrape")
+                for _ in range(3):
+                    house.publish("ada@example.com")
+                    booking = await client.receive("booking")
+                    await client.ack(booking["cursor"])
+                    await client.acked(booking["cursor"])
+                await asyncio.to_thread(look, prometheus)
+
+    def look(prometheus):
+        rate = 'sum(rate(slotbell_acks_saved_total{job="slotbell"}[5s])) > 0'
+        wait_until(lambda: prometheus.sees(rate), "the bookings are seen")
+        wait_until(lambda: {rule["health"] for rule in prometheus.rules()} == {"ok"}, "every rule was evaluated")
+        assert {rule["name"] for rule in prometheus.rules()} == set(ALERTS)
+        # What would fire for a daemon that was started a second ago would cry wolf at every start.
+        assert {rule["name"] for rule in prometheus.rules() if rule["state"] == "firing"} == set()
+        empty = set()
+        for panel in panels():
+            for target in panel["targets"]:
+                expression = target["expr"].replace("$__rate_interval", "5s").replace("$instance", ".*")
+                if not prometheus.sees(expression):
+                    empty.add(panel["title"])
+        assert empty <= {"Sessions that ended", "Turned away", "What went wrong"}, "a panel that shows nothing at a daemon that works"
+
+    run(story())
 
 
 # ---- alerts ----

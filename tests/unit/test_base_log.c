@@ -23,7 +23,7 @@ static unsigned int take(struct sb_log_limit *limit, unsigned int count, uint64_
 
 static void so_many_lines_go_out_and_no_more(void **state)
 {
-	struct sb_log_limit limit = {0};
+	struct sb_log_limit limit = {.max = SB_LOG_LINES_MAX};
 
 	(void)state;
 	assert_int_equal(take(&limit, SB_LOG_LINES_MAX - 1, 1000), SB_LOG_LINES_MAX - 1);
@@ -34,7 +34,7 @@ static void so_many_lines_go_out_and_no_more(void **state)
 
 static void a_window_ends_and_the_next_one_tells_of_it(void **state)
 {
-	struct sb_log_limit limit = {0};
+	struct sb_log_limit limit = {.max = SB_LOG_LINES_MAX};
 	uint64_t suppressed;
 
 	(void)state;
@@ -50,7 +50,7 @@ static void a_window_ends_and_the_next_one_tells_of_it(void **state)
 
 static void what_was_suppressed_is_told_though_no_line_follows(void **state)
 {
-	struct sb_log_limit limit = {0};
+	struct sb_log_limit limit = {.max = SB_LOG_LINES_MAX};
 
 	(void)state;
 	(void)take(&limit, SB_LOG_LINES_MAX + 3, 1000);
@@ -61,7 +61,7 @@ static void what_was_suppressed_is_told_though_no_line_follows(void **state)
 
 static void lines_that_come_slowly_have_no_limit(void **state)
 {
-	struct sb_log_limit limit = {0};
+	struct sb_log_limit limit = {.max = SB_LOG_LINES_MAX};
 
 	(void)state;
 	for (uint64_t window = 0; window < 10; window++)
@@ -103,6 +103,18 @@ static void one_kind_of_line_does_not_silence_another(void **state)
 	sb_log_set_sink(NULL, NULL);
 }
 
+static void lines_of_sessions_have_a_wider_limit(void **state)
+{
+	struct seen seen = {0};
+
+	(void)state;
+	sb_log_set_sink(note, &seen);
+	for (unsigned int i = 0; i < SB_LOG_LINES_MAX + 100; i++)
+		sb_log(SB_LOG_INFO, "session ended", "n=%u", i);
+	assert_int_equal(seen.lines, SB_LOG_LINES_MAX + 100);
+	sb_log_set_sink(NULL, NULL);
+}
+
 static void debug_lines_have_no_limit(void **state)
 {
 	struct seen seen = {0};
@@ -136,6 +148,7 @@ int main(void)
 		cmocka_unit_test(what_was_suppressed_is_told_though_no_line_follows),
 		cmocka_unit_test(lines_that_come_slowly_have_no_limit),
 		cmocka_unit_test(one_kind_of_line_does_not_silence_another),
+		cmocka_unit_test(lines_of_sessions_have_a_wider_limit),
 		cmocka_unit_test(debug_lines_have_no_limit),
 		cmocka_unit_test(control_characters_cannot_begin_another_line),
 	};
