@@ -15,6 +15,7 @@
 
 #define TURN_BYTES_MAX (16 * SB_SERVER_MESSAGE_MAX) /* that arrive before we look at them */
 #define ANSWER_MAX     65536
+#define ANSWER_MS      20000 /* for what is asked after the stream's end */
 
 struct stream {
 	struct sb_http_link link; /* first */
@@ -76,6 +77,7 @@ static void on_why(void *data, const struct sb_http_answer *answer)
 	struct sb_reconnect reconnect;
 
 	stream->call = NULL;
+	uv_timer_stop(&stream->silence);
 	if (!sb_http_answer_reconnect(answer, &reconnect))
 		sb_http_link_fail(&stream->link, answer);
 	else if (reconnect.has_device)
@@ -84,13 +86,23 @@ static void on_why(void *data, const struct sb_http_answer *answer)
 		sb_http_link_finish(&stream->link, SB_ENDING_VANISHED, "the stream ended");
 }
 
+static void on_why_late(uv_timer_t *timer)
+{
+	struct stream *stream = timer->data;
+
+	sb_ending_explain(&stream->link.ending, "the stream ended, and the server did not say why");
+	sb_http_link_drop(&stream->link.transport);
+}
+
 static void ask_why(struct stream *stream)
 {
 	struct sb_http_request request = {.path = "/v1/reconnect", .answer_max = ANSWER_MAX};
 
 	stream->call = sb_http_start(stream->link.http, &request,
 				     &(struct sb_http_handler){.on_done = on_why, .data = stream});
-	if (!stream->call)
+	if (stream->call)
+		uv_timer_start(&stream->silence, on_why_late, ANSWER_MS, 0);
+	else
 		sb_http_link_drop(&stream->link.transport);
 }
 

@@ -81,6 +81,19 @@ def test_a_stream_that_brings_headers_and_nothing_more_is_given_up(start, contex
             assert running.stop() == 0
 
 
+def test_a_stream_that_ended_and_of_which_nobody_says_why_is_made_anew(start, context):
+    async def ends(request):
+        request.welcome()
+
+    with FakeHttp(context, stream=then(ends, stays), reconnect=mute) as server:
+        with start(server, "--transport", "stream").run() as running:
+            closed = running.wait_for("closed")
+            assert closed["code"] == 1006 and closed["reason"] == "the stream ended, and the server did not say why"
+            running.wait_for("live")
+            assert running.stop() == 0
+        assert len(server.of("reconnect")) == 1 and len(server.of("stream")) == 2
+
+
 @pytest.mark.parametrize("silent", ["reconnect", "bookings"])
 def test_a_poll_that_is_never_answered_is_given_up(start, context, silent):
     scripts = {"bookings": nothing_new}
