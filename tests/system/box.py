@@ -348,11 +348,12 @@ class Box:
         return json.loads(self.run("journalctl -n 1 -o json"))["__CURSOR"]
 
     def journal(self, unit=None, after=None):
-        """Its entries, each a dictionary of its fields."""
+        """Its entries, each a dictionary of its fields: what a unit said, and what systemd said of it."""
         self.run("journalctl --sync")
-        options = [*([f"--unit={unit}"] if unit else []), *([f"--after-cursor={after}"] if after else [])]
-        text = self.run(["journalctl", "-q", "-o", "json", "--all", *options])
-        return [json.loads(line) for line in text.splitlines()]
+        text = self.run(["journalctl", "-q", "-o", "json", "--all", *([f"--after-cursor={after}"] if after else [])])
+        entries = [json.loads(line) for line in text.splitlines()]
+        # Not by --unit: journalctl 252 leaves the first one out where the cursor's own entry is another unit's.
+        return [entry for entry in entries if not unit or unit in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT"))]
 
     def wait_journal(self, words, unit=None, after=None, seconds=SECONDS):
         """Until a message has these words; its entry."""

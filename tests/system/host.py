@@ -145,6 +145,16 @@ class Host:
     def pid(self, unit="slotbelld.service"):
         return int(self.box.show(unit, "MainPID"))
 
+    def events(self, unit="slotbelld.service", after=None):
+        """What slotbelld itself wrote into the journal."""
+        return [entry for entry in self.box.journal(unit, after) if "SLOTBELL_EVENT" in entry]
+
+    def wait_event(self, event, unit="slotbelld.service", after=None):
+        """Until slotbelld tells of it; the entry."""
+        def found():
+            return next((entry for entry in self.events(unit, after) if entry["SLOTBELL_EVENT"] == event), None)
+        return self.box.wait(found, f"{event!r} in the journal of {unit}")
+
     def wait_restarted(self, before, unit="slotbelld.service"):
         """Until another process than `before` is active."""
         def found():

@@ -32,6 +32,18 @@ def test_the_password_comes_from_the_credential_store(by_password):
     assert "Permission denied" in host.box.run("runuser -u nobody -- cat /run/credentials/slotbelld.service/*", check=False)
 
 
+def test_the_password_may_be_encrypted_at_rest(by_password):
+    """As docs/operating.md says. The key is the host's, here without a TPM."""
+    host = by_password
+    folder = "/etc/credstore.encrypted"
+    host.box.run(f"mkdir -p {folder} && systemd-creds --with-key=host --name=database-password encrypt - "
+                 f"{folder}/slotbell.database-password", stdin="open sesame\n")
+    assert b"sesame" not in host.box.path(f"{folder}/slotbell.database-password").read_bytes()
+    host.drop_in(UNIT, f"[Service]\nLoadCredentialEncrypted=database-password:{folder}/slotbell.database-password\n")
+    host.start()
+    assert host.status()["database"]["up"]
+
+
 def test_without_a_credential_it_says_that_a_password_is_missing_and_waits(by_password):
     by_password.box.run(f"systemctl start {UNIT}")
     by_password.box.wait_journal("no password supplied", UNIT)

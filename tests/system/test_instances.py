@@ -13,6 +13,7 @@ SECONDS = 30
 
 @pytest.fixture
 def both(host):
+    host.configure(drain__seconds=10)  # who does not listen is cut at the end of it, or after five seconds
     host.box.run("systemctl enable --now slotbelld@1 slotbelld@2")
     for number in "12":
         host.wait_database("--instance", number)
@@ -80,12 +81,11 @@ def test_a_restart_with_its_socket_stopped_first_makes_nobody_wait(both):
             after = await both.off_the_loop(both.box.cursor)
             before = await both.off_the_loop(sessions, both, "2")
             await both.off_the_loop(both.box.run, "systemctl stop slotbelld@1.socket && systemctl restart --no-block slotbelld@1")
-            await both.off_the_loop(both.box.wait_journal, 'event="draining"', ONE, after)
+            await both.off_the_loop(both.wait_event, "draining", ONE, after)
             for _, token in late:
                 await (await stack.enter_async_context(both.client(token))).welcome()
             assert await both.off_the_loop(sessions, both, "2") == before + len(late)
-            assert not [entry for entry in both.box.journal(ONE, after) if 'event="ended"' in entry["MESSAGE"]], (
-                "it was to drain all the while")
+            assert "ended" not in [entry["SLOTBELL_EVENT"] for entry in both.events(ONE, after)], "it was to drain all the while"
 
     before = both.pid(ONE)
     both.play(story())
@@ -101,6 +101,10 @@ def test_the_target_is_all_of_them(both):
     both.box.run("systemctl start slotbelld.target")
     for unit in (ONE, TWO):
         both.box.wait_state(unit, "active")
+    before = [both.pid(unit) for unit in (ONE, TWO)]
+    both.box.run("systemctl restart slotbelld.target")
+    for unit, pid in zip((ONE, TWO), before):
+        both.wait_restarted(pid, unit)
 
 
 def test_one_that_is_disabled_leaves_the_other(both):
@@ -116,7 +120,7 @@ def test_an_instance_without_its_socket_says_what_is_in_its_way(both):
     both.box.run("systemctl disable --now slotbelld@1; systemctl mask --runtime slotbelld@1.socket")
     with contextlib.suppress(BoxError):
         both.box.run("systemctl start --no-block slotbelld@1")
-    entry = both.box.wait_journal('event="cannot start" key=listen.address', ONE)
+    entry = both.wait_event("cannot start", ONE)
     both.box.run("systemctl stop slotbelld@1; systemctl unmask --runtime slotbelld@1.socket")
     assert "Address already in use" in entry["MESSAGE"]
 
