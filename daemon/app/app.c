@@ -305,5 +305,6 @@ int sb_app_run(const struct sb_settings_source *source, struct sb_settings *sett
 	sb_log_start(settings->config.log_level, settings->config.log_format);
 	status = run(&app);
 	sb_settings_free(app.settings);
+	sb_log_end();
 	return status;
 }

@@ -55,7 +55,7 @@ struct sb_doctor {
 	struct sb_doctor_user user;
 	STACK_OF(X509) * certificates; /* the daemon's first; NULL: cannot be read */
 	PGconn *database;	       /* as the daemon connects */
-	bool schema_there, schema_fits, schema_old;
+	bool schema_there, schema_old, rights_lack;
 	PGconn *admin;		      /* what --database named, or NULL */
 	struct sockaddr_storage port; /* where a TLS server answers */
 	bool port_answers;

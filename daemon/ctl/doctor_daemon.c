@@ -117,10 +117,9 @@ void sb_check_port(struct sb_doctor *doctor, struct sb_finding *finding)
 
 static void no_daemon(const struct sb_doctor *doctor, struct sb_finding *finding)
 {
-	bool is_off = doctor->configured && !*doctor->config.control_socket;
+	bool is_off = doctor->configured && doctor->port_answers && !*doctor->config.control_socket;
 
-	sb_saw(finding, is_off && doctor->port_answers ? SB_HEALTH_WARN : SB_HEALTH_FAIL, "%s",
-	       doctor->status_why);
+	sb_saw(finding, is_off ? SB_HEALTH_WARN : SB_HEALTH_FAIL, "%s", doctor->status_why);
 	if (is_off)
 		sb_advise(finding, "the configuration has no [control] socket: with one, status, "
 				   "reload and this check can speak to it");

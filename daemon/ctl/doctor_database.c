@@ -97,9 +97,8 @@ static int ask_version(PGconn *database, char **ret_why)
 
 static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, int version)
 {
-	doctor->schema_fits = version == SB_SCHEMA_VERSION;
-	doctor->schema_old = !doctor->schema_fits;
-	if (doctor->schema_fits) {
+	doctor->schema_old = version != SB_SCHEMA_VERSION;
+	if (!doctor->schema_old) {
 		sb_saw(finding, SB_HEALTH_OK, "version %d", version);
 		return;
 	}

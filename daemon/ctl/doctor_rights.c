@@ -37,12 +37,12 @@ static const char *value(const PGresult *result, int column)
 	return PQgetvalue(result, 0, column);
 }
 
-static void judge(const struct sb_doctor *doctor, struct sb_finding *finding,
-		  const PGresult *result)
+static void judge(struct sb_doctor *doctor, struct sb_finding *finding, const PGresult *result)
 {
 	const char *role = PQuser(doctor->database);
 
-	if (*value(result, USAGE) != 't' || *value(result, LACKS)) {
+	doctor->rights_lack = *value(result, USAGE) != 't' || *value(result, LACKS);
+	if (doctor->rights_lack) {
 		sb_saw(finding, SB_HEALTH_FAIL, "the role %s may not use: %s", role,
 		       *value(result, USAGE) == 't' ? value(result, LACKS) : "the schema slotbell");
 		sb_advise(finding, "GRANT slotbell_daemon TO \"%s\";", role);

@@ -280,6 +280,8 @@ void sb_check_session(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_not_checked(finding, "port");
 	} else if (doctor->schema_old) {
 		sb_not_checked(finding, "schema");
+	} else if (doctor->rights_lack) {
+		sb_not_checked(finding, "rights");
 	} else if (!database || !*database) {
 		sb_saw(finding, SB_HEALTH_NOT_CHECKED,
 		       "no database URL was said, of a role that may enrol a canary");

@@ -15,6 +15,9 @@
 #define GROUPS_MAX	(sizeof(((struct sb_doctor_user *)NULL)->groups) / sizeof(gid_t))
 #define ENVIRONMENT_MAX 65536
 
+/* As whom the unit runs it, where it does not run and nobody is named. */
+#define USUAL_USER "slotbell"
+
 /* The whole of a small file of /proc, with a terminator; NULL: not to be had. To be freed. */
 static char *read_proc(long long pid, const char *name, size_t *ret_len)
 {
@@ -114,8 +117,8 @@ void sb_doctor_meet_user(struct sb_doctor *doctor)
 {
 	if (doctor->user_name)
 		ask_system(&doctor->user, doctor->user_name);
-	else
-		(void)ask_process(&doctor->user, daemon_pid(doctor));
+	else if (!ask_process(&doctor->user, daemon_pid(doctor)))
+		ask_system(&doctor->user, USUAL_USER);
 }
 
 static bool is_taken(const char *entry)

@@ -6,9 +6,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +19,10 @@
 
 /* Of syslog: LOG_ERR and what follows. */
 static const char priorities[] = {'3', '4', '5', '6', '7'};
+
+/* What sb_journal_settle() takes: until the entries are taken, and until journald has looked. */
+#define SETTLE_MS 500
+#define LOOK_MS	  20
 
 static struct {
 	int fd; /* + 1; 0: none yet */
@@ -143,4 +150,19 @@ bool sb_journal_write(enum sb_log_level level, const char *event, const char *fi
 	if (result == 0)
 		tell_lost();
 	return result == 0;
+}
+
+void sb_journal_settle(void)
+{
+	int left = 0;
+
+	if (!the_journal.fd)
+		return;
+	/* Bytes that were sent and not received yet: nobody tells when they are. */
+	for (int ms = 0; ms < SETTLE_MS; ms++) {
+		if (ioctl(the_journal.fd - 1, SIOCOUTQ, &left) != 0 || left == 0)
+			break;
+		(void)poll(NULL, 0, 1);
+	}
+	(void)poll(NULL, 0, LOOK_MS);
 }

@@ -37,4 +37,11 @@ uint64_t sb_journal_lost(void);
  * standard error. */
 bool sb_journal_write(enum sb_log_level level, const char *event, const char *fields);
 
+/*
+ * At the end of the process: journald asks the kernel whose an entry is when it
+ * takes it, and of a process that is gone it learns no more. So this waits, a
+ * moment at most, until it has taken them all.
+ */
+void sb_journal_settle(void);
+
 #endif

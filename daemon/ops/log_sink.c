@@ -100,3 +100,8 @@ void sb_log_start(enum sb_log_level level, enum sb_log_format format)
 	else
 		sb_log_set_sink(text_sink, NULL);
 }
+
+void sb_log_end(void)
+{
+	sb_journal_settle();
+}

@@ -15,5 +15,7 @@ const char *sb_log_format_word(enum sb_log_format format);
 int sb_log_level_parse(const char *word, enum sb_log_level *ret_level);
 
 void sb_log_start(enum sb_log_level level, enum sb_log_format format);
+/* The last line was logged. May take a moment. */
+void sb_log_end(void);
 
 #endif

@@ -9,7 +9,8 @@ import subprocess
 import threading
 
 import pytest
-from doctor_help import Patient, is_root, issued, line_of, socket_folder
+from authority import issued
+from doctor_help import Patient, is_root, line_of, socket_folder
 from session_client import run
 from slotbelld import free_port
 

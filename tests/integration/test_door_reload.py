@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 import websockets
+from admin_client import metrics, value
 from door_support import connect, door, get, is_closed, leave, refused, tls, wait_alone, wait_closed
 from session_client import Client, run
 from test_door_limits import ADA, OTHERS, SHOP, client_from, frozen
-from admin_client import metrics, value
 
 pytest_plugins = ["fixtures_daemon"]
 
