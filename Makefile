@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test test-long chaos packages install clean
+.PHONY: all help demo test test-long chaos packages deb install clean
 
 all: ## build slotbelld, slotbellctl and slotbell-plugin into build/
 	@tests/lib/packages --check build
@@ -36,6 +36,10 @@ chaos: ## make trouble for MINUTES=30, and see whether anything is lost (SEED=N:
 
 packages: ## install the Debian packages that the goals above need
 	@tests/lib/packages build demo test
+
+deb: ## Debian packages in build/deb/ (VERSION=0.9.1: as that version)
+	@tests/lib/packages --check build
+	@config/deb/build $(VERSION)
 
 install: all ## install under PREFIX (/usr/local), below DESTDIR if that is set
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'

@@ -6,6 +6,7 @@
 #include "daemon/app/app.h"
 #include "daemon/app/settings.h"
 #include "daemon/edge/tls_memory.h"
+#include "protocol/version.h"
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>

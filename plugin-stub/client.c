@@ -4,6 +4,7 @@
  * client_settle.c's, and what comes after a connection client_end.c's.
  */
 #include "plugin-stub/client_private.h"
+#include "protocol/version.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -9,6 +9,7 @@
 #include "plugin-stub/ical.h"
 
 #include "plugin-stub/ical_text.h"
+#include "protocol/version.h"
 #include <ctype.h>
 #include <errno.h>
 #include <libical/ical.h>

@@ -3,6 +3,7 @@
 #include "plugin-stub/options.h"
 
 #include "plugin-stub/file.h"
+#include "protocol/version.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

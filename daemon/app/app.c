@@ -11,6 +11,7 @@
 #include "daemon/ops/credential.h"
 #include "daemon/ops/descriptors.h"
 #include "daemon/ops/log_sink.h"
+#include "protocol/version.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>

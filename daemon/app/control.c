@@ -4,6 +4,7 @@
 #include "daemon/core/roster.h"
 #include "daemon/edge/tls.h"
 #include "daemon/ops/descriptors.h"
+#include "protocol/version.h"
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>

@@ -9,6 +9,7 @@
 #include "daemon/ops/admin.h"
 #include "daemon/ops/journal.h"
 #include "protocol/reason.h"
+#include "protocol/version.h"
 #include <stddef.h>
 #include <stdio.h>
 

@@ -6,6 +6,7 @@
  */
 #include "daemon/ctl/ctl.h"
 #include "daemon/ctl/output.h"
+#include "protocol/version.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "daemon/ctl/output.h"
 #include "daemon/ctl/wire.h"
 #include "daemon/ops/descriptors.h"
+#include "protocol/version.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netinet/in.h>

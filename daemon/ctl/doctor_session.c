@@ -9,6 +9,7 @@
 #include "daemon/ctl/secret.h"
 #include "daemon/ctl/websocket.h"
 #include "protocol/message.h"
+#include "protocol/version.h"
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* Frames, and the upgrade before them; see websocket.h. */
 #include "daemon/ctl/websocket.h"
+#include "protocol/version.h"
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdio.h>

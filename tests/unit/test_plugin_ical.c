@@ -5,6 +5,7 @@
 #include "plugin-stub/ical.h"
 
 #include "plugin_event.h"
+#include "protocol/version.h"
 #include <errno.h>
 #include <limits.h>
 #include <setjmp.h>

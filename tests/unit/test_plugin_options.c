@@ -2,6 +2,7 @@
 #include "plugin-stub/options.h"
 
 #include "faults.h"
+#include "protocol/version.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
