@@ -131,10 +131,13 @@ int main(int argc, char **argv)
 	}
 	if (!options.print && !options.check)
 		return sb_app_run(&source, settings);
+	status = EXIT_SUCCESS;
 	if (options.print)
 		sb_config_print(&settings->config, stdout);
-	else
+	else if (sb_settings_check_time(settings, stderr) == 0)
 		(void)puts("The configuration is good.");
+	else
+		status = EXIT_CONFIGURATION; /* as at a reload; a start only warns of it */
 	sb_settings_free(settings);
-	return EXIT_SUCCESS;
+	return status;
 }

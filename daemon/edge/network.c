@@ -113,11 +113,13 @@ static const char *parse_one(char *word, struct sb_network *ret_network)
 
 int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *why, size_t size)
 {
-	const char *separators = ", \t";
+	const char *separators = ", \t", *between = "";
+	size_t told = 0;
 
 	ret_networks->count = 0;
 	for (text += strspn(text, separators); *text; text += strspn(text, separators)) {
 		size_t len = strcspn(text, separators);
+		struct sb_network network;
 		char word[WORD_MAX];
 		const char *problem = "is too long for an address";
 
@@ -128,16 +130,18 @@ int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *
 		if (len < sizeof(word)) {
 			memcpy(word, text, len);
 			word[len] = '\0';
-			problem = parse_one(word, &ret_networks->list[ret_networks->count]);
+			problem = parse_one(word, &network);
 		}
-		if (problem) {
-			(void)snprintf(why, size, "%.*s %s", (int)len, text, problem);
-			return -1;
+		if (!problem)
+			ret_networks->list[ret_networks->count++] = network;
+		else if (told < size) { /* what does not fit is told the next time */
+			told += (size_t)snprintf(why + told, size - told, "%s%.*s %s", between,
+						 (int)len, text, problem);
+			between = "; ";
 		}
-		ret_networks->count++;
 		text += len;
 	}
-	return 0;
+	return told ? -1 : 0;
 }
 
 bool sb_networks_have(const struct sb_networks *networks, const struct sb_ip *ip)

@@ -65,47 +65,62 @@ static int no_passphrase(char *buffer, int size, int writing, void *data)
 	return -1;
 }
 
-static int load(SSL_CTX *tls, const char *certificate, const char *key,
-		struct sb_server_problem *ret_problem)
+static int load_certificate(SSL_CTX *tls, const char *file, struct sb_server_problem *ret_problem)
 {
-	bool asked = false;
+	if (check_readable(ret_problem, "tls.certificate", file) != 0)
+		return -1;
+	if (SSL_CTX_use_certificate_chain_file(tls, file) == 1)
+		return 0;
+	return fail(ret_problem, "tls.certificate", file, "not a certificate in PEM", reason());
+}
+
+/* Without a `certificate` in `tls`, only whether it is a key. */
+static int load_key(SSL_CTX *tls, const char *file, const char *certificate,
+		    struct sb_server_problem *ret_problem)
+{
+	bool asked = false, belongs;
 
 	SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
 	SSL_CTX_set_default_passwd_cb_userdata(tls, &asked);
-	if (check_readable(ret_problem, "tls.certificate", certificate) != 0 ||
-	    check_readable(ret_problem, "tls.key", key) != 0)
+	if (check_readable(ret_problem, "tls.key", file) != 0)
 		return -1;
-	if (SSL_CTX_use_certificate_chain_file(tls, certificate) != 1)
-		return fail(ret_problem, "tls.certificate", certificate, "not a certificate in PEM",
-			    reason());
-	if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_check_private_key(tls) == 1)
-		return 0;
-	if (asked)
-		return fail(ret_problem, "tls.key", key, "is encrypted; take its passphrase off",
-			    "");
-	if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH ||
-	    ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_TYPE_MISMATCH)
-		return fail(ret_problem, "tls.key", key, "does not belong to the certificate",
+	if (SSL_CTX_use_PrivateKey_file(tls, file, SSL_FILETYPE_PEM) == 1) {
+		if (!certificate || SSL_CTX_check_private_key(tls) == 1)
+			return 0;
+		belongs = false; /* it is of another kind than the certificate's */
+	} else {
+		belongs = ERR_GET_REASON(ERR_peek_error()) != X509_R_KEY_VALUES_MISMATCH;
+	}
+	if (!belongs)
+		return fail(ret_problem, "tls.key", file, "does not belong to the certificate",
 			    certificate);
-	return fail(ret_problem, "tls.key", key, "not a private key in PEM", reason());
+	if (asked)
+		return fail(ret_problem, "tls.key", file, "is encrypted; take its passphrase off",
+			    "");
+	return fail(ret_problem, "tls.key", file, "not a private key in PEM", reason());
 }
 
 struct sb_tls_identity *sb_tls_identity_new(const char *certificate, const char *key,
-					    struct sb_server_problem *ret_problem)
+					    struct sb_server_problem ret_problems[2])
 {
 	struct sb_tls_identity *identity = calloc(1, sizeof(*identity));
+	int certificate_result, key_result;
 
+	ret_problems[0].key = ret_problems[1].key = NULL;
 	ERR_clear_error();
 	if (identity)
 		identity->tls = SSL_CTX_new(TLS_server_method());
 	if (!identity || !identity->tls) {
-		(void)fail(ret_problem, "tls.certificate", certificate, "out of memory", "");
+		(void)fail(&ret_problems[0], "tls.certificate", certificate, "out of memory", "");
 		sb_tls_identity_free(identity);
 		return NULL;
 	}
-	if (load(identity->tls, certificate, key, ret_problem) != 0) {
-		ERR_clear_error();
+	certificate_result = load_certificate(identity->tls, certificate, &ret_problems[0]);
+	ERR_clear_error();
+	key_result = load_key(identity->tls, key, certificate_result == 0 ? certificate : NULL,
+			      &ret_problems[1]);
+	ERR_clear_error();
+	if (certificate_result != 0 || key_result != 0) {
 		sb_tls_identity_free(identity);
 		return NULL;
 	}

@@ -14,11 +14,10 @@
 
 struct sb_tls_identity;
 
-/* Two PEM files. NULL with *ret_problem filled: cannot be read, are none, or do not belong
- * together.
- */
+/* Two PEM files. NULL: cannot be read, are none, or do not belong together; then ret_problems has
+ * one for each file that is wrong, and a NULL key in the other. */
 struct sb_tls_identity *sb_tls_identity_new(const char *certificate, const char *key,
-					    struct sb_server_problem *ret_problem);
+					    struct sb_server_problem ret_problems[2]);
 /* Accepts NULL. */
 void sb_tls_identity_free(struct sb_tls_identity *identity);
 

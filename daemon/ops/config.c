@@ -12,17 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KEY_COUNT (sizeof(sb_config_keys) / sizeof(*sb_config_keys))
-
-const struct sb_config_key sb_config_keys[] = {
-#define KEY(section, key, kind, changes, field, fallback, min, max, what)  \
-	{#section, #key, kind, changes, offsetof(struct sb_config, field), \
-	 fallback, min,	 max,  what},
+const struct sb_config_key sb_config_keys[SB_CONFIG_KEY_COUNT] = {
+#define KEY(section, key, kind, changes, field, fallback, min, max, unit, what) \
+	{#section, #key, kind, changes, offsetof(struct sb_config, field),      \
+	 fallback, min,	 max,  unit,	what},
 	SB_CONFIG_KEYS(KEY)
 #undef KEY
 };
-
-const size_t sb_config_key_count = KEY_COUNT;
 
 /* One reading: what is being read, and what was wrong so far. */
 struct reading {
@@ -30,7 +26,7 @@ struct reading {
 	const char *file;
 	FILE *errors;
 	int problems;
-	bool seen[KEY_COUNT]; /* in the file, to find what stands there twice */
+	bool seen[SB_CONFIG_KEY_COUNT]; /* in the file, to find what stands there twice */
 };
 
 void *sb_config_field(const struct sb_config *config, const struct sb_config_key *key)
@@ -45,7 +41,7 @@ bool sb_config_is_text(const struct sb_config_key *key)
 
 static const struct sb_config_key *find_key(const char *section, const char *name)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		if (!strcmp(sb_config_keys[i].section, section) &&
 		    !strcmp(sb_config_keys[i].key, name))
 			return &sb_config_keys[i];
@@ -99,16 +95,18 @@ static void take_value(struct reading *reading, const char *where, const struct 
 	int result = set_value(reading->config, key, value);
 
 	if (result == 0)
+		result = sb_config_set_text(&reading->config->places[key - sb_config_keys], where);
+	if (result == 0)
 		return;
 	reading->problems++;
 	if (result == -ENOMEM)
 		(void)fprintf(reading->errors, "%s: out of memory\n", where);
 	else if (key->kind == NUMBER)
-		(void)fprintf(
-			reading->errors,
-			"%s: [%s] %s = %s: must be a whole number from %u to %u (default %s): %s\n",
-			where, key->section, key->key, value, key->min, key->max, key->fallback,
-			key->what);
+		(void)fprintf(reading->errors,
+			      "%s: [%s] %s = %s: must be a whole number from %u to %u %s (default "
+			      "%s): %s\n",
+			      where, key->section, key->key, value, key->min, key->max, key->unit,
+			      key->fallback, key->what);
 	else
 		(void)fprintf(reading->errors, "%s: [%s] %s = %s: must be one of: %s\n", where,
 			      key->section, key->key, value, key->what);
@@ -123,13 +121,17 @@ static void unknown_key(struct reading *reading, const char *where, const char *
 	bool known_section = false;
 
 	reading->problems++;
-	for (size_t i = 0; i < KEY_COUNT; i++)
+	if (!*section) {
+		(void)fprintf(reading->errors, "%s: %s stands before any [section]\n", where, name);
+		return;
+	}
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++)
 		known_section |= !strcmp(sb_config_keys[i].section, section);
 	if (!known_section) {
 		(void)fprintf(reading->errors,
 			      "%s: [%s] %s: there is no section [%s]; there are:", where, section,
 			      name, section);
-		for (size_t i = 0; i < KEY_COUNT; i++) {
+		for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 			if (!i || strcmp(sb_config_keys[i].section, sb_config_keys[i - 1].section))
 				(void)fprintf(reading->errors, " [%s]", sb_config_keys[i].section);
 		}
@@ -138,7 +140,7 @@ static void unknown_key(struct reading *reading, const char *where, const char *
 	}
 	(void)fprintf(reading->errors, "%s: [%s] %s: no such key; there are: ", where, section,
 		      name);
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		if (strcmp(sb_config_keys[i].section, section))
 			continue;
 		(void)fprintf(reading->errors, "%s%s", separator, sb_config_keys[i].key);
@@ -149,37 +151,76 @@ static void unknown_key(struct reading *reading, const char *where, const char *
 
 /*
  * The file's lines on their way to libinih, which tells no line numbers as
- * Debian builds it and cuts lines at 199 characters without a word. So lines
- * are counted here, a longer one is an error, and a value that needs more
- * room goes on in the next line, indented.
+ * Debian builds it, cuts lines at 199 characters without a word, and of lines
+ * that are none of its own tells the first. So lines are counted and looked at
+ * here; a value that needs more room goes on in the next line, indented.
  */
 struct line_reader {
 	FILE *file;
 	int line;
 	bool continues; /* the line begins with a blank */
+	bool has_key;	/* the section has one so far, so that such a line goes on with it */
+	bool unknown;	/* that key is not known */
 	struct reading *reading;
 };
+
+/* Whether `key = value` stands there: what follows a blank and ";" is a comment. */
+static bool has_equals(const char *text)
+{
+	for (const char *c = text; *c; c++) {
+		if (*c == '=' || *c == ':')
+			return true;
+		if (*c == ';' && c > text && isspace((unsigned char)c[-1]))
+			return false;
+	}
+	return false;
+}
+
+/* Whether libinih will know what this line is. */
+static bool is_understood(struct line_reader *reader, const char *line)
+{
+	if (reader->line == 1 && !strncmp(line, "\xEF\xBB\xBF", 3))
+		line += 3; /* the mark of an editor that takes UTF-8 for UTF-16's cousin */
+	line += strspn(line, " \t\r\n");
+	if (!*line || *line == '#' || *line == ';' || (reader->continues && reader->has_key))
+		return true;
+	reader->has_key = *line != '[';
+	return *line == '[' ? strchr(line, ']') != NULL : has_equals(line);
+}
+
+static void complain_of_line(const struct line_reader *reader, const char *words)
+{
+	reader->reading->problems++;
+	(void)fprintf(reader->reading->errors, "%s:%d: %s\n", reader->reading->file, reader->line,
+		      words);
+}
 
 static char *read_line(char *buffer, int size, void *data)
 {
 	struct line_reader *reader = data;
-	char *line = fgets(buffer, size, reader->file);
+	char *line = fgets(buffer, size, reader->file), words[128];
+	bool whole;
 	int c;
 
 	if (!line)
 		return NULL;
+	whole = strchr(line, '\n') || feof(reader->file);
 	reader->line++;
 	reader->continues = *line == ' ' || *line == '\t';
-	if (strchr(line, '\n') || feof(reader->file))
+	if (!is_understood(reader, line)) {
+		complain_of_line(reader, "neither [section], key = value nor # comment");
+		*line = '\0'; /* libinih takes it for an empty one */
+	}
+	if (whole)
 		return line;
 	do
 		c = fgetc(reader->file);
 	while (c != '\n' && c != EOF);
-	reader->reading->problems++;
-	(void)fprintf(reader->reading->errors,
-		      "%s:%d: longer than %d characters; go on in the next line, indented: the "
-		      "parts are joined\n",
-		      reader->reading->file, reader->line, size - 2);
+	(void)snprintf(words, sizeof(words),
+		       "longer than %d characters; go on in the next line, indented: the parts "
+		       "are joined",
+		       size - 2);
+	complain_of_line(reader, words);
 	return line;
 }
 
@@ -206,6 +247,10 @@ static int on_entry(void *data, const char *section, const char *name, const cha
 	char where[512];
 
 	(void)snprintf(where, sizeof(where), "%s:%d", reading->file, reader->line);
+	if (!key && reader->continues && reader->unknown) {
+		return 1; /* more of what was told already */
+	}
+	reader->unknown = !key;
 	if (!key) {
 		unknown_key(reading, where, section, name);
 	} else if (reading->seen[key - sb_config_keys] && reader->continues &&
@@ -260,7 +305,7 @@ static void environment_name(const struct sb_config_key *key, char buffer[64])
 
 static void read_environment(struct reading *reading)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		char name[64];
 		const char *value;
 
@@ -296,7 +341,7 @@ static void read_setting(struct reading *reading, const char *setting)
 
 static void check_needed(struct reading *reading)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		char name[64];
 
 		if (sb_config_keys[i].kind != NEEDED ||
@@ -317,7 +362,7 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 	struct reading reading = {.config = ret_config, .errors = errors};
 
 	memset(ret_config, 0, sizeof(*ret_config));
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		if (set_value(ret_config, &sb_config_keys[i], sb_config_keys[i].fallback) != 0)
 			return -ENOMEM;
 	}
@@ -329,11 +374,26 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 	return reading.problems;
 }
 
+const char *sb_config_place(const struct sb_config *config, const char *name)
+{
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
+		const struct sb_config_key *key = &sb_config_keys[i];
+		size_t len = strlen(key->section);
+
+		if (!strncmp(name, key->section, len) && name[len] == '.' &&
+		    !strcmp(name + len + 1, key->key) && config->places[i])
+			return config->places[i];
+	}
+	return "default";
+}
+
 void sb_config_fini(struct sb_config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
+		free(config->places[i]);
+		config->places[i] = NULL;
 		if (sb_config_is_text(&sb_config_keys[i])) {
 			char **text = sb_config_field(config, &sb_config_keys[i]);
 

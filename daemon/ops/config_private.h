@@ -17,11 +17,11 @@ struct sb_config_key {
 	size_t offset;
 	const char *fallback;
 	uint32_t min, max;
+	const char *unit; /* of a number */
 	const char *what;
 };
 
-extern const struct sb_config_key sb_config_keys[];
-extern const size_t sb_config_key_count;
+extern const struct sb_config_key sb_config_keys[SB_CONFIG_KEY_COUNT];
 
 /* Where this key's value lies: a char * or a uint32_t. */
 void *sb_config_field(const struct sb_config *config, const struct sb_config_key *key);

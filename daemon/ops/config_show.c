@@ -27,14 +27,17 @@ static void print_url(const char *url, FILE *out)
 
 void sb_config_print(const struct sb_config *config, FILE *out)
 {
-	for (size_t i = 0; i < sb_config_key_count; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		const struct sb_config_key *key = &sb_config_keys[i];
 		const void *field = sb_config_field(config, key);
 
 		if (!i || strcmp(key->section, sb_config_keys[i - 1].section))
 			(void)fprintf(out, "%s[%s]\n", i ? "\n" : "", key->section);
-		(void)fprintf(out, "# %s (default: %s)\n%s = ", key->what,
-			      *key->fallback ? key->fallback : "none", key->key);
+		(void)fprintf(out, "# %s (", key->what);
+		if (key->kind == NUMBER)
+			(void)fprintf(out, "%u to %u %s, ", key->min, key->max, key->unit);
+		(void)fprintf(out, "default: %s%s)\n%s = ", *key->fallback ? key->fallback : "none",
+			      key->changes == START ? ", restart" : "", key->key);
 		if (field == &config->database_url)
 			print_url(config->database_url, out);
 		else if (key->kind == NUMBER)
@@ -76,7 +79,7 @@ static void take_back(const struct sb_config_key *key, struct sb_config *next,
 void sb_config_follow(struct sb_config *next, const struct sb_config *running, FILE *changed,
 		      FILE *restart)
 {
-	for (size_t i = 0; i < sb_config_key_count; i++) {
+	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		const struct sb_config_key *key = &sb_config_keys[i];
 
 		if (is_same(key, next, running))

@@ -100,7 +100,8 @@ def test_every_problem_is_told_at_once_with_its_place_and_what_would_be_right(fi
         "SLOTBELL_SESSIONS_HELLO_SECONDS: [sessions] hello_seconds = 0: must be a whole number from 1 to 300",
         "--set: [log] level = loud: must be one of: error, warning, notice, info or debug",
         "--set nonsense: not section.key=value",
-        "[tls] certificate = /nowhere/cert.pem: cannot be read", "[database] url", "the configuration has 7 problems",
+        f"{file}:2: [tls] certificate = /nowhere/cert.pem: cannot be read", f"{file}:3: [tls] key = /nowhere/key.pem: cannot be read",
+        f"{file}:8: [database] url is not a PostgreSQL URL", "the configuration has 8 problems",
     ):  # fmt: skip
         assert words in run.stderr, run.stderr
     assert "hidden-word" not in run.stderr

@@ -178,6 +178,19 @@ static void what_is_no_network_is_named(void **state)
 	}
 }
 
+static void all_that_is_wrong_with_a_list_is_told(void **state)
+{
+	char little[64];
+
+	(void)state;
+	assert_int_equal(
+		sb_networks_parse("host, 10.0.0.0/33 10.0.0.0/8", &networks, why, sizeof(why)), -1);
+	assert_non_null(strstr(why, "host is neither"));
+	assert_non_null(strstr(why, "; 10.0.0.0/33 has bits that are not 0 to 32"));
+	assert_int_equal(sb_networks_parse("a b c d e f g", &networks, little, sizeof(little)), -1);
+	assert_int_equal(strlen(little), sizeof(little) - 1);
+}
+
 static void as_many_networks_as_there_is_room_for(void **state)
 {
 	char text[(SB_NETWORKS_MAX + 1) * 16];
@@ -204,6 +217,7 @@ int main(void)
 		cmocka_unit_test(each_of_several_counts_however_they_are_separated),
 		cmocka_unit_test(everybody_of_one_family_is_nobody_of_the_other),
 		cmocka_unit_test(what_is_no_network_is_named),
+		cmocka_unit_test(all_that_is_wrong_with_a_list_is_told),
 		cmocka_unit_test(as_many_networks_as_there_is_room_for),
 	};
 

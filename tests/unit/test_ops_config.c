@@ -83,9 +83,8 @@ static void a_range_holds_at_its_edges(void **state)
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 256\n"), 0);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 0\n"), 1);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 257\n"), 1);
-	assert_non_null(strstr(
-		errors,
-		":7: [sessions] window = 257: must be a whole number from 1 to 256 (default 32)"));
+	assert_non_null(strstr(errors, ":7: [sessions] window = 257: must be a whole number from 1 "
+				       "to 256 events (default 32)"));
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = -1\n"), 1);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow = 3x\n"), 1);
 	assert_int_equal(read_text(NEEDED "[sessions]\nwindow =\n"), 1);
@@ -119,6 +118,55 @@ static void all_that_is_wrong_is_told_at_once(void **state)
 	assert_non_null(strstr(errors, "[tls] key is missing"));
 	assert_non_null(strstr(errors, "[database] url is missing"));
 	assert_non_null(strstr(errors, "SLOTBELL_DATABASE_URL"));
+}
+
+/* libinih tells of the first line that it does not know, and of no other. */
+static void each_line_that_is_nothing_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_text("\xEF\xBB\xBF[tls]\ncertificate = c\nkey = k\nnonsense\n"
+			  "[database\nurl = postgresql:///x\n[database]\n  more\n"
+			  "url : postgresql:///x\n; comment = 1\n  # comment\nword ; = 2\n"),
+		5);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const lines[] = {":4: ", ":5: ", ":8: ", ":12: "};
+		char *line = strstr(errors, lines[i]);
+
+		assert_non_null(line);
+		assert_int_equal(strncmp(line + strlen(lines[i]), "neither [section]", 17), 0);
+	}
+	/* of [tls], as the broken section is none */
+	assert_non_null(strstr(errors, ":6: [tls] url: no such key"));
+	assert_string_equal(config.database_url, "postgresql:///x");
+}
+
+static void a_key_before_any_section_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("max = 3\n" NEEDED), 1);
+	assert_non_null(strstr(errors, ":1: max stands before any [section]"));
+}
+
+static void what_goes_on_with_an_unknown_key_is_not_told_again(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text(NEEDED "[listen]\norigin = a\n  b\n  c\nadress = x\n"), 2);
+}
+
+static void it_is_known_where_a_value_was_said(void **state)
+{
+	const char *const settings[] = {"sessions.window=7"};
+
+	(void)state;
+	(void)setenv("SLOTBELL_SESSIONS_MAX", "6", 1);
+	assert_int_equal(read_with(NEEDED "[sessions]\nmax = 5\nwindow = 5\n", settings, 1), 0);
+	(void)unsetenv("SLOTBELL_SESSIONS_MAX");
+	assert_non_null(strstr(sb_config_place(&config, "tls.key"), "/slotbelld-conf-"));
+	assert_non_null(strstr(sb_config_place(&config, "tls.key"), ":3"));
+	assert_string_equal(sb_config_place(&config, "sessions.max"), "SLOTBELL_SESSIONS_MAX");
+	assert_string_equal(sb_config_place(&config, "sessions.window"), "--set");
+	assert_string_equal(sb_config_place(&config, "log.level"), "default");
 }
 
 static void a_line_too_long_is_an_error_and_its_continuation_is_not(void **state)
@@ -214,8 +262,8 @@ static void the_shipped_file_has_every_key_with_its_default(void **state)
 #define CHECK_NUMBER CHECK_TEXT
 #define CHECK_LEVEL  CHECK_TEXT
 #define CHECK_FORMAT CHECK_TEXT
-#define CHECK(section, key, kind, changes, field, fallback, min, max, what) \
-	assert_non_null(strstr(shipped, "\n[" #section "]\n"));             \
+#define CHECK(section, key, kind, changes, field, fallback, min, max, unit, what) \
+	assert_non_null(strstr(shipped, "\n[" #section "]\n"));                   \
 	CHECK_##kind(key, fallback)
 	SB_CONFIG_KEYS(CHECK)
 	/* With the comment signs of its keys taken off every line is known, and all is as it was.
@@ -248,7 +296,7 @@ static void the_man_page_has_every_key_with_its_default(void **state)
 #define PAGE_LEVEL	      PAGE_NUMBER
 #define PAGE_FORMAT	      PAGE_NUMBER
 #define PAGE_NEEDED(fallback) "Needed.\n"
-#define PAGE(section, key, kind, changes, field, fallback, min, max, what)              \
+#define PAGE(section, key, kind, changes, field, fallback, min, max, unit, what)        \
 	{                                                                               \
 		const char *place = strstr(page, "\n.Ss [" #section "]\n"), *end;       \
 		assert_non_null(place);                                                 \
@@ -271,7 +319,7 @@ static void the_shipped_file_marks_what_needs_a_restart(void **state)
 
 	(void)state;
 	before = strstr(before, "\n[listen]\n");
-#define MARK(section, key, kind, changes, field, fallback, min, max, what)                      \
+#define MARK(section, key, kind, changes, field, fallback, min, max, unit, what)                \
 	{                                                                                       \
 		char *place = strstr(before, "\n#" #key " =");                                  \
 		if (!place ||                                                                   \
@@ -319,6 +367,10 @@ int main(void)
 		cmocka_unit_test(file_then_environment_then_command_line),
 		cmocka_unit_test(a_range_holds_at_its_edges),
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
+		cmocka_unit_test(each_line_that_is_nothing_is_told),
+		cmocka_unit_test(a_key_before_any_section_is_told),
+		cmocka_unit_test(what_goes_on_with_an_unknown_key_is_not_told_again),
+		cmocka_unit_test(it_is_known_where_a_value_was_said),
 		cmocka_unit_test(a_line_too_long_is_an_error_and_its_continuation_is_not),
 		cmocka_unit_test(a_file_that_is_not_there_is_named),
 		cmocka_unit_test(what_is_printed_can_be_read_again_and_shows_no_password),
