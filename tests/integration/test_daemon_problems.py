@@ -4,11 +4,11 @@ import re
 import subprocess
 
 import pytest
+from fixtures_command import slotbelld
 from slotbelld import folded
-from test_daemon_command import file, pair, slotbelld  # noqa: F401
 from test_ops_reload import expired
 
-pytest_plugins = ["fixtures_daemon"]
+pytest_plugins = ["fixtures_command"]
 
 
 def problems(*arguments, **environment):
@@ -100,7 +100,7 @@ def test_a_key_of_another_certificate(file, tmp_path):
         assert line.startswith(f"--set: [tls] key = {tmp_path / name}: does not belong to the certificate")
 
 
-def test_a_certificate_that_has_expired_is_not_good(file, pair, tmp_path):  # noqa: F811
+def test_a_certificate_that_has_expired_is_not_good(file, pair, tmp_path):
     """A reload would refuse it, and so does the check; a start has no better one, and warns."""
     old = expired(tmp_path, pair["key"].parent)
     run = slotbelld("-c", file, "--check-config", "--set", f"tls.certificate={old}")
