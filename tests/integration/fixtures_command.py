@@ -1,13 +1,10 @@
-"""slotbelld as a program that is run once, with a configuration that is good until a test spoils it."""
-
-import subprocess
+"""A configuration for slotbelld that is good until a test spoils it."""
 
 import pytest
-from slotbelld import ENVIRONMENT, built, folded
+from command_support import URL
+from slotbelld import folded
 
 pytest_plugins = ["fixtures_daemon"]
-
-URL = "postgresql://slotbelld:hidden-word@db.example.com/slotbell"
 
 
 @pytest.fixture
@@ -23,8 +20,3 @@ def file(tmp_path, pair):
     tls = "".join(f"{key} = {folded(value)}\n" for key, value in pair.items())
     file.write_text(f"[tls]\n{tls}[database]\nurl = {URL}\n[sessions]\nwindow = 7\n")
     return file
-
-
-def slotbelld(*arguments, **environment):
-    return subprocess.run([built("slotbelld"), *map(str, arguments)], env=ENVIRONMENT | environment, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=30, check=False)  # fmt: skip

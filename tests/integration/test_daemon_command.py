@@ -1,7 +1,7 @@
 """slotbelld as a program: its options, what it says of a configuration, and who wins of file, environment and flags."""
 
 import pytest
-from fixtures_command import URL, slotbelld
+from command_support import URL, slotbelld
 
 pytest_plugins = ["fixtures_command"]
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from fixtures_command import slotbelld
+from command_support import slotbelld
 from slotbelld import folded
 from test_ops_reload import expired
 
