@@ -84,6 +84,7 @@ BAD = [
     (tools.gcc_warnings, {"protocol/add.c": GOOD_C.replace("{\n", "{\n\tint c;\n\tif (a > 1)\n\t\tc = b;\n\ta += c;\n")}),
     (tools.cppcheck, {"protocol/add.c": GOOD_C.replace("{\n", "{\n\tint c[2];\n\tc[2] = a;\n\tb = c[0];\n")}),
     (tools.shell_scripts, {"run.sh": "#!/bin/bash\n# Says.\nfor f in $(ls *); do echo $f; done\n"}),
+    (tools.shell_scripts, {"completion/run": "# shellcheck shell=bash\n# Says.\nfor f in $(ls *); do echo $f; done\n"}),
     (tools.python_scripts, {"run.py": '"""Says."""\nimport os\n'}),
     (tools.man_pages, {"page.1": ".Dd November 24, 2026\n.Dt PAGE 1\n.Os\n.Sh NAME\n.Nosuch page\n"}),
 ]

@@ -43,7 +43,9 @@ class Tree:
         return [path for path in self.files if word in self._interpreter(path)]
 
     def shell(self):
-        return sorted(set(self.ending(".sh")) | set(self.scripts(b"bash")) | set(self.scripts(b"/sh")))
+        # bash reads completions itself, so they have no first line of that kind.
+        completions = {path for path in self.files if path.parent.name == "completion"}
+        return sorted(set(self.ending(".sh")) | set(self.scripts(b"bash")) | set(self.scripts(b"/sh")) | completions)
 
     def python(self):
         return sorted(set(self.ending(".py")) | set(self.scripts(b"python")))
