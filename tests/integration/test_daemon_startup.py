@@ -79,6 +79,14 @@ def test_a_schema_that_is_too_new(house):
     wait_for_log(begin(house), "of version 9999 and too new", "upgrade slotbelld")
 
 
+def test_a_schema_that_becomes_newer_is_no_reason_to_stop(house):
+    """Between `db upgrade` and the daemon's own: it goes on by the connections that it has."""
+    daemon, token = house.daemon(), house.enrol(ADA)
+    house.ctl.query("INSERT INTO slotbell.migration VALUES (9999, 'from the future')")
+    rings(house, daemon, token)
+    assert "too new" not in daemon.log_text()
+
+
 def test_a_role_without_rights_that_is_given_them(house):
     role = f"stranger_{house.name}"
     house.ctl.query(f"CREATE ROLE {role} LOGIN")
