@@ -83,6 +83,8 @@ BAD = [
     (tools.clang_tidy, {"protocol/add.c": GOOD_C.replace("a + b", "a + (int)(sizeof(int *) / sizeof(&b) / sizeof(char))")}),
     (tools.gcc_warnings, {"protocol/add.c": GOOD_C.replace("{\n", "{\n\tint c;\n\tif (a > 1)\n\t\tc = b;\n\ta += c;\n")}),
     (tools.cppcheck, {"protocol/add.c": GOOD_C.replace("{\n", "{\n\tint c[2];\n\tc[2] = a;\n\tb = c[0];\n")}),
+    (text.man_references, {"page.1": GOOD["page.1"] + ".Xr page.conf 5\n"}),
+    (text.man_references, {"page.1": GOOD["page.1"] + ".Sh SEE ALSO\n.Xr other 8\n", "other.8": GOOD["page.1"]}),
     (tools.shell_scripts, {"run.sh": "#!/bin/bash\n# Says.\nfor f in $(ls *); do echo $f; done\n"}),
     (tools.shell_scripts, {"completion/run": "# shellcheck shell=bash\n# Says.\nfor f in $(ls *); do echo $f; done\n"}),
     (tools.python_scripts, {"run.py": '"""Says."""\nimport os\n'}),

@@ -169,6 +169,23 @@ def links(tree):
     return problems
 
 
+def man_references(tree):
+    """a man page that refers to one of ours names one that there is, and each is listed under SEE ALSO of another"""
+    pages = {path.name: tree.text(path) for path in tree.files if re.fullmatch(r"\.[1-8]", path.suffix)}
+    ours = {name.partition(".")[0] for name in pages}
+    problems, listed = [], set()
+    for name, text in pages.items():
+        for match in re.finditer(r"^\.Xr (\S+) ([1-8])", text, re.MULTILINE):
+            other = f"{match.group(1)}.{match.group(2)}"
+            if match.group(1).partition(".")[0] in ours and other not in pages:
+                problems.append(f"{name}:{_line(text, match.start())}: there is no page {other}")
+            if match.start() > text.find(".Sh SEE ALSO") >= 0 and other != name:
+                listed.add(other)
+    if len(pages) > 1:
+        problems += [f"{name}: no other page lists it under SEE ALSO" for name in sorted(set(pages) - listed)]
+    return problems
+
+
 def dependencies(tree):
     """docs/dependencies.md and tests/lib/packages.list name the same packages"""
     listed = {line.split()[1] for line in tree.text("tests/lib/packages.list").splitlines() if line[:1] not in ("", "#")}
@@ -178,4 +195,4 @@ def dependencies(tree):
     ]
 
 
-CHECKS = [layers, banned_functions, file_lengths, opening_comments, whitespace, json_files, links, dependencies]
+CHECKS = [layers, banned_functions, file_lengths, opening_comments, whitespace, json_files, links, man_references, dependencies]
