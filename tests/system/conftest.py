@@ -32,5 +32,4 @@ def one_host(tmp_path_factory):
 def host(one_host):
     """A host with PostgreSQL that runs and Slotbell that is installed and configured, but not started."""
     one_host.clean()
-    yield one_host
-    one_host.clean()
+    return one_host

@@ -43,7 +43,6 @@ class Host:
         self.box.run("runuser -u postgres -- createdb slotbell")
         self.ctl("db", "init")
         self.sql(f"CREATE ROLE {ROLE} LOGIN; GRANT slotbell_daemon TO {ROLE}")
-        self.clean()
 
     def clean(self):
         """As it was set up: nothing of Slotbell runs, nothing is changed."""

@@ -45,16 +45,18 @@ def test_the_password_may_be_encrypted_at_rest(by_password):
 
 
 def test_without_a_credential_it_says_that_a_password_is_missing_and_waits(by_password):
+    after = by_password.box.cursor()
     by_password.box.run(f"systemctl start {UNIT}")
-    by_password.box.wait_journal("no password supplied", UNIT)
+    by_password.box.wait_journal("no password supplied", UNIT, after)
     by_password.box.wait(lambda: "no password supplied" in by_password.box.show(UNIT, "StatusText"), "the status says so")
 
 
 def test_a_credential_that_is_no_password_is_told(by_password):
     by_password.box.write(CREDENTIAL, "two\nlines\n", 0o600)
+    after = by_password.box.cursor()
     with pytest.raises(BoxError):
         by_password.box.run(f"systemctl start {UNIT}")
-    by_password.box.wait_journal("the credential database-password, passed by the service manager, is not one line", UNIT)
+    by_password.box.wait_journal("the credential database-password, passed by the service manager, is not one line", UNIT, after)
 
 
 @pytest.fixture

@@ -117,10 +117,11 @@ def test_one_that_is_disabled_leaves_the_other(both):
 
 def test_an_instance_without_its_socket_says_what_is_in_its_way(both):
     """The port belongs to the other's socket, which is root's."""
+    after = both.box.cursor()
     both.box.run("systemctl disable --now slotbelld@1; systemctl mask --runtime slotbelld@1.socket")
     with contextlib.suppress(BoxError):
         both.box.run("systemctl start --no-block slotbelld@1")
-    entry = both.wait_event("cannot start", ONE)
+    entry = both.wait_event("cannot start", ONE, after)
     both.box.run("systemctl stop slotbelld@1; systemctl unmask --runtime slotbelld@1.socket")
     assert "Address already in use" in entry["MESSAGE"]
 

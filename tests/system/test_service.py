@@ -65,10 +65,11 @@ def test_slotbellctl_is_for_the_group(host):
 
 
 def test_a_start_that_cannot_listen_fails_with_the_reason(host):
+    after = host.box.cursor()
     with host.box.inside(socket.create_server, ("127.0.0.1", 8443)):
         with pytest.raises(BoxError):
             host.box.run(f"systemctl start {UNIT}")
-        entry = host.wait_event("cannot start")
+        entry = host.wait_event("cannot start", UNIT, after)
         assert entry["SLOTBELL_KEY"] == "listen.address"
         assert "Address already in use" in entry["MESSAGE"]
     host.wait_restarted(0)  # by itself, once the port is free
@@ -76,9 +77,10 @@ def test_a_start_that_cannot_listen_fails_with_the_reason(host):
 
 def test_a_wrong_configuration_is_told_and_tried_again_when_it_is_mended(host):
     host.configure(sessions__max=0)
+    after = host.box.cursor()
     with pytest.raises(BoxError):
         host.box.run(f"systemctl start {UNIT}")
-    host.box.wait_journal("[sessions] max = 0: must be a whole number from 1 to 1000000", UNIT)
+    host.box.wait_journal("[sessions] max = 0: must be a whole number from 1 to 1000000", UNIT, after)
     assert host.box.show(UNIT, "ExecMainStatus") == "3"
     host.configure(sessions__max=10)
     host.wait_restarted(0)
