@@ -17,6 +17,7 @@ from slotbelld import certificate
 
 ROLE = "slotbelld"  # who the daemon is in the database; PostgreSQL is told that the user slotbell may be that
 UNITS = "/etc/systemd/system"
+MAKE_DEB = ROOT / "config/deb/build"
 
 
 class Host:
@@ -31,8 +32,8 @@ class Host:
 
     # ---- setting up ----
 
-    def set_up(self, build=ROOT / "build"):
-        self.box.install(build)
+    def set_up(self):
+        self.install()
         self.cluster = sorted(path.name for path in self.box.path("/usr/lib/postgresql").iterdir())[-1]
         self.box.run(f"pg_createcluster {self.cluster} main -- --auth-local=peer --auth-host=scram-sha-256 --no-sync")
         etc = f"/etc/postgresql/{self.cluster}/main"
@@ -43,6 +44,17 @@ class Host:
         self.box.run("runuser -u postgres -- createdb slotbell")
         self.ctl("db", "init")
         self.sql(f"CREATE ROLE {ROLE} LOGIN; GRANT slotbell_daemon TO {ROLE}")
+
+    def install(self):
+        """The Debian packages, as users have them."""
+        if not MAKE_DEB.exists():
+            self.box.install(ROOT / "build")
+            return
+        subprocess.run([MAKE_DEB], check=True, capture_output=True)
+        version = re.search(r"project\(slotbell VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+        debs = [path for name in ("slotbelld", "slotbellctl") for path in (ROOT / "build/deb").glob(f"{name}_{version}-*.deb")]
+        assert len(debs) == 2, debs
+        self.box.install_packages(*debs)
 
     def clean(self):
         """As it was set up: nothing of Slotbell runs, nothing is changed."""
