@@ -23,6 +23,26 @@ struct sb_config_key {
 
 extern const struct sb_config_key sb_config_keys[SB_CONFIG_KEY_COUNT];
 
+/* One reading: what is being read, and what was wrong so far. */
+struct sb_config_reading {
+	struct sb_config *config;
+	const char *file;
+	FILE *errors;
+	int problems;
+	bool seen[SB_CONFIG_KEY_COUNT]; /* in the file, to find what stands there twice */
+};
+
+/* NULL: there is none. */
+const struct sb_config_key *sb_config_find_key(const char *section, const char *name);
+/* A value from anywhere: `where` names the place in the error. */
+void sb_config_take_value(struct sb_config_reading *reading, const char *where,
+			  const struct sb_config_key *key, const char *value);
+/* A problem, with what keys there are. */
+void sb_config_unknown_key(struct sb_config_reading *reading, const char *where,
+			   const char *section, const char *name);
+/* (config_file.c) NULL: SB_CONFIG_FILE, if it is there. */
+void sb_config_read_file(struct sb_config_reading *reading, const char *file);
+
 /* Where this key's value lies: a char * or a uint32_t. */
 void *sb_config_field(const struct sb_config *config, const struct sb_config_key *key);
 bool sb_config_is_text(const struct sb_config_key *key);

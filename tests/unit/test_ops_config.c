@@ -169,6 +169,36 @@ static void it_is_known_where_a_value_was_said(void **state)
 	assert_string_equal(sb_config_place(&config, "log.level"), "default");
 }
 
+static void a_variable_that_is_no_key_is_told_if_it_looks_like_one(void **state)
+{
+	static const char *const others[] = {
+		"SLOTBELL_TOKEN",
+		"SLOTBELL_DATABASE_SERVICE_HOST",
+		"SLOTBELL_DATABASE",
+		"SLOTBELL_DATABASE_PORT_5432_TCP",
+		"SLOTBELL_NOBODYS_KEY",
+		"SLOTBELL_DATABASE_PORT",
+		"SLOTBELL_",
+		"MY_SLOTBELL_LOG_COLOUR",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		(void)setenv(others[i], "1", 1);
+	assert_int_equal(read_text(NEEDED), 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		(void)unsetenv(others[i]);
+	(void)setenv("SLOTBELL_SESSIONS_MAXX", "1", 1);
+	assert_int_equal(read_text(NEEDED), 1);
+	(void)unsetenv("SLOTBELL_SESSIONS_MAXX");
+	assert_non_null(strstr(errors,
+			       "SLOTBELL_SESSIONS_MAXX: [sessions] maxx: no such key; there "
+			       "are: window, "));
+	(void)setenv("SLOTBELL_LOG_PORTAL", "1", 1);
+	assert_int_equal(read_text(NEEDED), 1);
+	(void)unsetenv("SLOTBELL_LOG_PORTAL");
+}
+
 static void a_line_too_long_is_an_error_and_its_continuation_is_not(void **state)
 {
 	char text[1024], long_value[201];
@@ -371,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_key_before_any_section_is_told),
 		cmocka_unit_test(what_goes_on_with_an_unknown_key_is_not_told_again),
 		cmocka_unit_test(it_is_known_where_a_value_was_said),
+		cmocka_unit_test(a_variable_that_is_no_key_is_told_if_it_looks_like_one),
 		cmocka_unit_test(a_line_too_long_is_an_error_and_its_continuation_is_not),
 		cmocka_unit_test(a_file_that_is_not_there_is_named),
 		cmocka_unit_test(what_is_printed_can_be_read_again_and_shows_no_password),
