@@ -119,7 +119,7 @@ int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *
 	ret_networks->count = 0;
 	for (text += strspn(text, separators); *text; text += strspn(text, separators)) {
 		size_t len = strcspn(text, separators);
-		struct sb_network network;
+		struct sb_network network = {0};
 		char word[WORD_MAX];
 		const char *problem = "is too long for an address";
 
