@@ -98,6 +98,18 @@ def test_the_same_bytes_are_built_elsewhere(tmp_path):
     assert pack(copy) == digests(ROOT / "build/deb")
 
 
+def test_make_install_leaves_a_configuration_that_is_there(tmp_path):
+    build()  # and with it the programs
+    for _ in range(2):
+        subprocess.run(["cmake", "--install", ROOT / "build", "--prefix", "/usr/local"], check=True, capture_output=True,
+                       env={**os.environ, "DESTDIR": str(tmp_path)})
+        file = tmp_path / CONFIG.lstrip("/")
+        assert file.read_text().endswith((ROOT / "config/slotbelld.conf").read_text()[-40:])
+        file.write_text("# mine\n" + file.read_text())
+    assert file.read_text().startswith("# mine\n# mine\n")
+    assert (tmp_path / "usr/local/sbin/slotbelld").exists()
+
+
 # ---- install ----
 
 
