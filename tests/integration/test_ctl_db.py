@@ -215,7 +215,8 @@ def test_a_password_is_never_shown(bare, url, code):
 def test_help_lists_every_command_and_each_has_examples(bare):
     listed = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  +[A-Z]", bare.run("--help").stdout, re.M)
     assert listed == ["db init", "db upgrade", "db new-epoch", "device enrol", "device list", "device rotate",
-                      "device revoke", "publish", "tail", "trace", "status", "top", "sessions", "kick", "drain", "reload"]  # fmt: skip
+                      "device revoke", "publish", "tail", "trace", "status", "top", "sessions", "kick", "drain", "reload",
+                      "doctor"]  # fmt: skip
     for command in listed:
         words = bare.run(*command.split(), "--help").stdout
         assert words.startswith(f"usage: slotbellctl {command}")
