@@ -136,9 +136,8 @@ void sb_log(enum sb_log_level level, const char *event, const char *format, ...)
 {
 	va_list args;
 
-	if (!sb_log_enabled(level) || !may_write(level, event))
-		return;
 	va_start(args, format);
-	write_formatted(level, event, format, args);
+	if (sb_log_enabled(level) && may_write(level, event))
+		write_formatted(level, event, format, args);
 	va_end(args);
 }

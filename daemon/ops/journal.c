@@ -21,7 +21,7 @@
 static const char priorities[] = {'3', '4', '5', '6', '7'};
 
 /* What sb_journal_settle() takes: until the entries are taken, and until journald has looked. */
-#define SETTLE_MS 500
+#define SETTLE_MS 2000
 #define LOOK_MS	  20
 
 static struct {
@@ -91,6 +91,12 @@ void sb_journal_entry(struct sb_text *text, enum sb_log_level level, const char 
 
 /* ---- datagrams ---- */
 
+void sb_journal_open(void)
+{
+	if (!the_journal.fd)
+		the_journal.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) + 1;
+}
+
 int sb_journal_send(const char *path, const struct sb_text *text)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -98,8 +104,7 @@ int sb_journal_send(const char *path, const struct sb_text *text)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path));
-	if (!the_journal.fd)
-		the_journal.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) + 1;
+	sb_journal_open();
 	if (!the_journal.fd)
 		return -errno;
 	/* To an address each time: journald may be started anew. */

@@ -27,6 +27,13 @@ bool sb_journal_is_stderr(void);
 void sb_journal_entry(struct sb_text *text, enum sb_log_level level, const char *event,
 		      const char *fields);
 
+/*
+ * Opens the socket to send from, once. Early, before libwebsockets: its 4.1
+ * closes a descriptor of its own twice at the end, and a number that is given
+ * out in between would be closed for it.
+ */
+void sb_journal_open(void);
+
 /* Sends it to the socket at `path`. 0 or a negative errno: -EAGAIN when journald does not keep up.
  */
 int sb_journal_send(const char *path, const struct sb_text *text);

@@ -92,13 +92,15 @@ static void json_sink(void *data, enum sb_log_level level, const char *event, co
 
 void sb_log_start(enum sb_log_level level, enum sb_log_format format)
 {
+	bool is_journal = format == SB_LOG_FORMAT_AUTO && sb_journal_is_stderr();
+
 	sb_log_set_level(level);
-	if (format == SB_LOG_FORMAT_JSON)
-		sb_log_set_sink(json_sink, NULL);
-	else if (format == SB_LOG_FORMAT_AUTO && sb_journal_is_stderr())
-		sb_log_set_sink(journal_sink, NULL);
-	else
-		sb_log_set_sink(text_sink, NULL);
+	if (is_journal)
+		sb_journal_open();
+	sb_log_set_sink(format == SB_LOG_FORMAT_JSON ? json_sink
+			: is_journal		     ? journal_sink
+						     : text_sink,
+			NULL);
 }
 
 void sb_log_end(void)

@@ -30,6 +30,26 @@ JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$@"
 REAL_PREFIX = ("unshare", "-m", "--propagation", "private", "sh", "-ec", REAL_SCRIPT, "sh")
 
 
+# The real one outlives the daemon here, is slow at first, as on a busy machine, and what it knows is written to a file.
+AFTERWARDS_SCRIPT = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/journal /run/log/journal
+setpriv --pdeathsig KILL -- /lib/systemd/systemd-journald 2>/dev/null &
+journald=$!
+until [ -S /run/systemd/journal/socket ]; do sleep 0.02; done
+kill -STOP $journald
+(sleep 0.7; kill -CONT $journald) &
+out=$1; shift
+JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) "$@" || code=$?
+journalctl --sync; journalctl --no-pager -o json >"$out"
+exit ${code:-0}
+"""
+
+
+def afterwards(file):
+    """A prefix: what the real journal has when the daemon has ended."""
+    return ("unshare", "-m", "--propagation", "private", "sh", "-ec", AFTERWARDS_SCRIPT, "sh", str(file))
+
+
 def journalctl(daemon, *words):
     """What the real journal of this daemon says to these words, as dicts."""
     command = ["nsenter", "-t", str(daemon.pid), "-m", "journalctl", "--no-pager", "-o", "json", *words]

@@ -1,13 +1,16 @@
 """The log in the journal's own protocol: fields that can be asked for, and a daemon that never waits for journald."""
 
+import json
 import os
 import re
+import socket
 import tempfile
 
 import pytest
 from ctl_support import ROOT, wait_until
-from journal_help import REAL_PREFIX, Journal, can, journalctl
+from journal_help import REAL_PREFIX, Journal, afterwards, can, journalctl
 from session_client import run
+from slotbelld import Trouble
 
 pytest_plugins = ["fixtures_daemon"]
 pytestmark = pytest.mark.skipif(not can(), reason="a /run of the daemon's own takes root")
@@ -58,7 +61,23 @@ def test_entries_have_the_fields_that_one_asks_for(house, journal):
             assert all(re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name) for name in entry)
 
 
-@pytest.mark.skipif(not os.path.exists("/lib/systemd/systemd-journald"), reason="systemd's journald is not there")
+real = pytest.mark.skipif(not os.path.exists("/lib/systemd/systemd-journald"), reason="systemd's journald is not there")
+
+
+@real
+def test_the_last_words_of_a_short_life_are_known_to_be_its(house, tmp_path):
+    """journald looks a process up when it takes its entry: of one that is gone by then it would not know the unit."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        daemon = house.daemon(start=False, prefix=afterwards(tmp_path / "journal"),
+                              listen__address=f"127.0.0.1:{taken.getsockname()[1]}")  # fmt: skip
+        with pytest.raises(Trouble):
+            daemon.start()
+    entries = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
+    (last,) = [entry for entry in entries if entry.get("MESSAGE_ID") == IDS["cannot start"]]
+    assert last["SLOTBELL_KEY"] == "listen.address" and last["_EXE"].endswith("/slotbelld")
+
+
+@real
 def test_the_real_journald_takes_it_and_journalctl_finds_it(house):
     daemon = house.daemon(start=False, prefix=REAL_PREFIX)
     daemon.start()
