@@ -101,13 +101,14 @@ static bool ask_process(struct sb_doctor_user *user, long long pid)
 static void ask_system(struct sb_doctor_user *user, const char *name)
 {
 	const struct passwd *entry = getpwnam(name);
-	int count = GROUPS_MAX;
+	int room = GROUPS_MAX, count;
 
 	if (!entry)
 		return;
 	user->uid = entry->pw_uid;
 	user->gid = entry->pw_gid;
-	if (getgrouplist(name, entry->pw_gid, user->groups, &count) >= 0)
+	count = getgrouplist(name, entry->pw_gid, user->groups, &room);
+	if (count >= 0)
 		user->group_count = (size_t)count;
 	(void)snprintf(user->name, sizeof(user->name), "%s", name);
 	user->known = true;
