@@ -188,13 +188,15 @@ void sb_check_clock(struct sb_doctor *doctor, struct sb_finding *finding)
 		return;
 	}
 	off_us = llabs(ahead_us) - error_us;
-	sb_saw(finding,
-	       off_us > CLOCK_FAIL_US	? SB_HEALTH_FAIL
-	       : off_us > CLOCK_WARN_US ? SB_HEALTH_WARN
-					: SB_HEALTH_OK,
-	       "the database's is %.3f s %s this machine's, give or take %.3f s",
-	       (double)llabs(ahead_us) / 1e6, ahead_us < 0 ? "behind" : "ahead of",
-	       (double)error_us / 1e6);
+	if (off_us > CLOCK_WARN_US)
+		sb_saw(finding, off_us > CLOCK_FAIL_US ? SB_HEALTH_FAIL : SB_HEALTH_WARN,
+		       "the database's is %.3f s %s this machine's, give or take %.3f s",
+		       (double)llabs(ahead_us) / 1e6, ahead_us < 0 ? "behind" : "ahead of",
+		       (double)error_us / 1e6);
+	else
+		sb_saw(finding, SB_HEALTH_OK,
+		       "the database's and this machine's differ by %.3f s, give or take %.3f s",
+		       (double)llabs(ahead_us) / 1e6, (double)error_us / 1e6);
 	if (off_us > CLOCK_WARN_US)
 		sb_advise(finding,
 			  "look at both with timedatectl: one of them is not synchronised. "

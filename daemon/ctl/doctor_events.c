@@ -117,7 +117,7 @@ static void judge_queue(const struct sb_doctor *doctor, struct sb_finding *findi
 
 	if (usage >= doctor->queue_limit) {
 		sb_saw(finding, SB_HEALTH_FAIL,
-		       "PostgreSQL's queue of notifications is %.3g %% full; when it is full "
+		       "PostgreSQL's queue of notifications is %.2f %% full; when it is full "
 		       "commits "
 		       "fail",
 		       usage * 100);
@@ -133,7 +133,7 @@ static void judge_queue(const struct sb_doctor *doctor, struct sb_finding *findi
 				  "transaction' (as a superuser, or with pg_monitor)");
 	} else if (*pid && strtoll(seconds, NULL, 10) >= IDLE_SECONDS) {
 		sb_saw(finding, SB_HEALTH_WARN,
-		       "%.3g %% full; but process %s (%s) sits in a transaction for %s s, and "
+		       "%.2f %% full; but process %s (%s) sits in a transaction for %s s, and "
 		       "holds "
 		       "it up if it listens",
 		       usage * 100, pid, who, seconds);
@@ -142,7 +142,7 @@ static void judge_queue(const struct sb_doctor *doctor, struct sb_finding *findi
 			  "idle_in_transaction_session_timeout",
 			  pid);
 	} else {
-		sb_saw(finding, SB_HEALTH_OK, "%.3g %% full", usage * 100);
+		sb_saw(finding, SB_HEALTH_OK, "%.2f %% full", usage * 100);
 	}
 }
 

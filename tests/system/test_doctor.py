@@ -2,11 +2,14 @@
 that are broken on purpose. (tests/integration has each check at length.)"""
 
 import json
+import re
 import socket
 
 import pytest
 from authority import issued
+from box import ROOT
 from doctor_checks import CHECKS
+from slotbelld import certificate
 
 UNIT = "slotbelld.service"
 ETC = "/etc/slotbell"
@@ -59,6 +62,17 @@ def test_all_is_well(host, doctor):
     assert found["configuration"]["seen"] == "/etc/slotbell/slotbelld.conf; files are looked at as the daemon's user slotbell"
     assert f"process {host.pid()}, " in found["daemon"]["seen"] and "as slotbelld" in found["database"]["seen"]
     assert host.sql("SELECT count(*) FROM slotbell.mailbox WHERE address LIKE 'canary%'") == "0"
+
+
+def test_the_transcript_in_the_documentation_is_what_is_printed(host, doctor, tmp_path):
+    host.install_certificate(certificate(tmp_path / "bell", "bell.example.com"))
+    host.box.write("/root/ca.pem", host.ca.read_text())
+    host.start()
+    page = (ROOT / "docs/operating.md").read_text()
+    told = re.search(r"^```\n# (slotbellctl doctor .*)\n([^`]*)```", page, re.M)
+    done = host.box.run(told[1].split())
+    # Numbers are of the day.
+    assert re.sub(r"\d+", "1", done) == re.sub(r"\d+", "1", told[2]), done
 
 
 def test_what_a_client_of_the_service_manager_sees_is_what_doctor_sees(host, doctor):
