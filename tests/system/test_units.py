@@ -1,6 +1,7 @@
 """What can be said of the units without starting them: how exposed they are, and that what they leave off has its reason."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,12 +12,16 @@ from box import ROOT
 SERVICES = ["slotbelld.service", "slotbelld@.service"]
 
 
+def install(folder, prefix):
+    """Below this folder, as for a package: nothing of it is written to this machine."""
+    subprocess.run(["cmake", "--install", ROOT / "build", "--prefix", prefix], check=True, capture_output=True,
+                   env={**os.environ, "DESTDIR": str(folder)})
+    return folder / prefix.lstrip("/") / "lib/systemd/system"
+
+
 @pytest.fixture(scope="module")
 def units(tmp_path_factory):
-    """Installed into a folder, where a package has them."""
-    folder = tmp_path_factory.mktemp("units")
-    subprocess.run(["cmake", "--install", ROOT / "build", "--prefix", folder / "usr"], check=True, capture_output=True)
-    return folder / "usr/lib/systemd/system"
+    return install(tmp_path_factory.mktemp("units"), "/usr")
 
 
 def exposure(unit):
@@ -80,10 +85,9 @@ def test_limits_fit_the_defaults_of_the_configuration(units):
 
 
 def test_another_prefix_is_seen_in_the_sandbox(tmp_path):
-    subprocess.run(["cmake", "--install", ROOT / "build", "--prefix", "/opt/slotbell"], check=True, capture_output=True,
-                   env={"DESTDIR": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    folder = install(tmp_path, "/opt/slotbell")
     for name in SERVICES:
-        text = (tmp_path / "opt/slotbell/lib/systemd/system" / name).read_text()
+        text = (folder / name).read_text()
         assert "ExecStart=/opt/slotbell/sbin/slotbelld\n" in text
         assert "BindReadOnlyPaths=/usr -/lib -/lib64 /etc /opt/slotbell\n" in text
         assert "@" not in re.sub(r"slotbelld(-admin)?@|@system-service|~@privileged @resources @aio @keyring", "", text)
