@@ -195,6 +195,22 @@ def test_what_a_drop_in_says_counts_for_an_upgrade_too(town):
     assert town.status()["version"] == NEW
 
 
+def test_what_a_process_says_of_itself_gives_it_no_power(town):
+    """A daemon that somebody has taken over can write into its own command line and environment: here both are evil."""
+    town.begin(OLD)
+    evil = "/run/slotbell-evil"
+    town.box.write(evil, "#!/bin/sh\nid -un >/tmp/owned\n", 0o755)
+    town.drop_in(UNIT, f"[Service]\nEnvironment=LD_PRELOAD={evil}.so SLOTBELL_X=1\nExecStart=\n"
+                       f"ExecStart=@/usr/sbin/slotbelld {evil} --set log.level=debug\n")  # argv[0] is another one
+    town.box.run(f"systemctl restart {UNIT}")
+    assert evil in town.box.run(f"tr '\\0' ' ' </proc/{town.pid()}/cmdline")
+    words = town.have()
+    assert not town.box.path("/tmp/owned").exists() and "LD_PRELOAD" not in words and "still runs" not in words
+    town.wait_database()
+    assert town.status()["version"] == NEW
+    town.box.run(f"rm {evil}")
+
+
 def test_instances_are_restarted_one_after_the_other(town):
     town.begin(OLD)
     town.box.run(f"systemctl stop {UNIT}; systemctl start slotbelld@1 slotbelld@2")
