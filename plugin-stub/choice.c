@@ -42,7 +42,8 @@ static bool is_lost(int code)
 
 static bool go_down(struct sb_choice *choice)
 {
-	choice->failures = choice->cuts = 0;
+	choice->cuts = 0;
+	choice->failed = choice->through = false;
 	if (choice->way == SB_WAY_POLL)
 		return false;
 	choice->way = choice->way == SB_WAY_WEBSOCKET ? choice->below : SB_WAY_POLL;
@@ -52,38 +53,29 @@ static bool go_down(struct sb_choice *choice)
 
 bool sb_choice_must_ask(const struct sb_choice *choice)
 {
-	switch (choice->way) {
-	case SB_WAY_WEBSOCKET:
-		return choice->failures >= SB_CHOICE_WEBSOCKETS;
-	case SB_WAY_STREAM:
-		return choice->failures >= SB_CHOICE_STREAMS;
-	case SB_WAY_POLL:
-	case SB_WAY_COUNT:
-		break;
-	}
-	return false; /* it begins with that question */
+	/* A poll begins with that question. */
+	return choice->failed && choice->way != SB_WAY_POLL;
 }
 
 void sb_choice_on_asked(struct sb_choice *choice, bool through)
 {
-	choice->failures = 0;
-	if (through)
-		(void)go_down(choice);
+	choice->failed = false;
+	choice->through = through;
 }
 
 bool sb_choice_on_end(struct sb_choice *choice, const struct sb_try *tried)
 {
 	if (tried->by_us)
 		return false;
+	if (!tried->heard && is_lost(tried->code)) {
+		choice->failed = true;
+		return choice->through && go_down(choice);
+	}
+	choice->failed = choice->through = false;
 	if (!is_lost(tried->code)) {
-		choice->failures = choice->cuts = 0;
+		choice->cuts = 0;
 		return false;
 	}
-	if (!tried->heard) {
-		choice->failures++;
-		return false;
-	}
-	choice->failures = 0;
 	if (!tried->welcomed || tried->lasted_ms >= SB_CHOICE_SHORT_MS) {
 		choice->cuts = 0;
 		return false;
@@ -94,6 +86,6 @@ bool sb_choice_on_end(struct sb_choice *choice, const struct sb_try *tried)
 void sb_choice_on_opened(struct sb_choice *choice)
 {
 	choice->way = SB_WAY_WEBSOCKET;
-	choice->failures = SB_CHOICE_WEBSOCKETS - 1;
+	choice->through = true;
 	choice->cuts = SB_CHOICE_CUTS - 1;
 }

@@ -299,7 +299,7 @@ def test_status_tells_whom_the_door_turned_away(house):
 def test_limits_out_of_range_and_networks_that_are_none_are_told(house):
     daemon = house.daemon(start=False)
     for key, value, words in (
-            ("listen.trusted_proxies", "10.0.0.1/8", "[listen] trusted_proxies: 10.0.0.1/8 is an address within"),
+            ("listen.trusted_proxies", "10.0.0.1/8", "[listen] trusted_proxies = 10.0.0.1/8 is an address within"),
             ("sessions.unauthenticated_per_address", "1000001", "from 0 to 1000000 (default 64)"),
             ("sessions.per_address", "-1", "from 0 to 1000000 (default 0)"),
             ("sessions.addresses", "0", "from 1 to 10000000 (default 65536)"),
