@@ -187,7 +187,8 @@ class Box:
         for folder in ("systemd/system", "systemd/network", "postgresql", "credstore"):
             shutil.rmtree(etc / folder, ignore_errors=True)
             (etc / folder).mkdir(parents=True)
-        shutil.rmtree(self.path("/var/lib/postgresql"), ignore_errors=True)
+        for folder in ("/var/lib/postgresql", "/etc/slotbell"):
+            shutil.rmtree(self.path(folder), ignore_errors=True)
         for name in ("fstab", "crypttab", "machine-id"):
             (etc / name).write_text("")
         self.path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # packages start their services here

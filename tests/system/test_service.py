@@ -38,7 +38,7 @@ def test_a_start_is_over_when_it_listens(host):
     assert host.box.run("stat -c '%U:%G %a' /run/slotbell /run/slotbell/control.sock") == (
         "slotbell:slotbell 750\nslotbell:slotbell 660\n")
     assert "19006" in host.box.run(f"grep 'open files' /proc/{host.pid()}/limits")
-    assert not any("too few descriptors" in entry["MESSAGE"] for entry in host.box.journal(UNIT, after))
+    assert "too few descriptors" not in [entry["SLOTBELL_EVENT"] for entry in host.events(UNIT, after)]
 
 
 def test_the_journal_has_what_happens_in_fields(host):
