@@ -1,7 +1,6 @@
 /* sd_notify's variables; see service.h. A manager that does not hear us must not stop us. */
 #include "daemon/ops/service.h"
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -32,17 +31,21 @@ void sb_service_stopping(uint64_t within_ms)
 			 within_ms * 1000);
 }
 
-/* A line break would begin another variable, and a status that is not UTF-8 is not shown at all. */
+/*
+ * What a database says may be in it. A line break would begin another variable,
+ * and a status that is not UTF-8, as one is that was cut somewhere, is not shown
+ * at all: so it is ASCII.
+ */
 void sb_service_status(const char *status)
 {
 	char line[SB_SERVICE_STATUS_MAX];
 	size_t len = strnlen(status, sizeof(line) - 1);
-	bool is_cut = status[len] != '\0';
 
-	while (is_cut && len && (unsigned char)status[len - 1] >= 0x80)
-		len--;
-	for (size_t i = 0; i < len; i++)
-		line[i] = (char)((unsigned char)status[i] < ' ' ? ' ' : status[i]);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)status[i];
+
+		line[i] = (char)(c < ' ' ? ' ' : c < 0x7f ? c : '?');
+	}
 	line[len] = '\0';
 	(void)sd_notifyf(0, "STATUS=%s", line);
 }

@@ -101,6 +101,15 @@ def test_the_status_has_the_figures_and_changes_only_with_them(house, manager):
     daemon.configure(sessions__max=10)
 
 
+@pytest.mark.parametrize("folder", ["/" + "\u00e4" * 300, "/x" + "\u00e4" * 300, "/a%0aWATCHDOG%3dtrigger"],
+                         ids=["cut", "cut-elsewhere", "line"])
+def test_what_is_said_of_the_database_makes_no_other_variable_and_no_status_that_is_not_shown(house, manager, folder):
+    """Text that is cut in the middle of a character, and a line's end."""
+    managed(house, manager, f"SLOTBELL_DATABASE_URL=postgresql:///x?host={folder}")
+    message = manager.until("STATUS", "database away: ")  # which is decoded, strictly
+    assert set(message) == {"STATUS"} and len(message["STATUS"]) < 512 and message["STATUS"].isascii()
+
+
 def test_the_drain_is_counted_down(house, manager):
     daemon, token = managed(house, manager, drain__seconds=20), house.enrol(ADA)
 
