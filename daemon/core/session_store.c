@@ -106,18 +106,22 @@ struct start {
 	enum sb_reset_reason reset_reason;
 };
 
-/* The later of hello's cursor and the stored one; a reset where the client's is of no use or events
- * are gone. */
-static struct start choose_start(const struct sb_greeting *greeting,
+/*
+ * The later of hello's cursor and the stored one; a reset where the client's is of no use or events
+ * are gone. An ack by itself is about its own cursor and no other: were it answered with a later
+ * one that the database has meanwhile, a stream might still bring what lies between.
+ */
+static struct start choose_start(const struct sb_session *session,
 				 const struct sb_authenticated *answer)
 {
+	const struct sb_greeting *greeting = session->greeting;
 	const struct sb_numbering *numbering = &answer->numbering;
 	struct start start = {.seq = answer->acked};
 
 	if (greeting->has_cursor) {
 		switch (sb_numbering_judge(numbering, &greeting->cursor)) {
 		case SB_VERDICT_GOOD:
-			if (greeting->cursor.seq > start.seq)
+			if (greeting->cursor.seq > start.seq || session->role == SB_ROLE_ACK)
 				start.seq = greeting->cursor.seq;
 			break;
 		case SB_VERDICT_EPOCH:
@@ -153,7 +157,7 @@ void sb_session_tell(struct sb_session *session, const struct sb_authenticated *
 	else if (answer)
 		reconnect.retry_after_ms = sb_hub_return_ms(session->hub) - SB_RETURN_MIN_MS;
 	if (answer) {
-		struct start start = choose_start(session->greeting, answer);
+		struct start start = choose_start(session, answer);
 
 		reconnect.has_device = true;
 		reconnect.epoch = answer->numbering.epoch;
@@ -192,7 +196,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_tell(session, answer);
 		return;
 	}
-	start = choose_start(session->greeting, answer);
+	start = choose_start(session, answer);
 	mailbox = sb_mailbox_get(hub, answer->mailbox_id, &answer->numbering);
 	if (!mailbox) {
 		sb_session_close(session, SB_REASON_BUSY);
@@ -203,7 +207,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	session->expires_at_s = answer->expires_at_s;
 	hub->stats.unauthenticated--;
 	session->epoch = answer->numbering.epoch;
-	session->saved = answer->acked;
+	session->saved = answer->acked < start.acked ? answer->acked : start.acked;
 	session->acked = start.acked;
 	session->sent = start.acked;
 	if (wants_welcome(session))

@@ -24,7 +24,7 @@ SECRETS = ("marked-address", "marked-subject", "marked-name", "marked-mail", "ma
 
 async def nonsense(house, daemon, token):
     """All that a client can get wrong, each with something in it that must not be written down."""
-    secret = token.split("_")[2]
+    secret = token.split("_", 2)[2]  # it may have a _ itself
     wrong = token[:-8] + "markedAA"
     for message in (
         "marked-nonsense", '{"type":"marked-nonsense"}', '{"marked-nonsense', b"marked-nonsense", "[" * 50 + "marked-nonsense",
