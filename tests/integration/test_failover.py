@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 import history  # noqa: E402
 from clients import Plugin  # noqa: E402
 from judge import JUMP, Judge  # noqa: E402
+from ways import Websocket  # noqa: E402
 from writers import TABLE, Writer  # noqa: E402
 
 from ctl_support import Ctl  # noqa: E402
@@ -57,7 +58,7 @@ class Pair:
         contexts = [daemon.tls() for daemon in self.daemons]
         self.plugins = [
             Plugin(self.history, random.Random(n), int(token.split("_")[1]), MAILBOXES[n % len(MAILBOXES)], token,
-                   self.daemons, contexts) for n, token in enumerate(tokens)]  # fmt: skip
+                   self.daemons, contexts, [Websocket]) for n, token in enumerate(tokens)]  # every session is to stay
         sure = self.url("postgres") + "&target_session_attrs=read-write"
         url = self.url("writer_login") + "&target_session_attrs=read-write"
         self.writers = [Writer(self.history, random.Random(n), n, url, sure, MAILBOXES) for n in range(1, WRITERS + 1)]
