@@ -22,6 +22,10 @@
 /* So many times the limit may be here to be told so, handshake and all. */
 #define TOLD_TIMES 3
 
+/* So many are let in before the loop turns again: a handshake takes a good part of a millisecond,
+ * and bookings for those who are here wait meanwhile. */
+#define PER_TURN 4
+
 static struct sb_address *owner_of(struct sb_deadline *patience)
 {
 	return (struct sb_address *)(void *)((char *)patience -
@@ -131,9 +135,14 @@ static struct sb_connection *take(struct sb_server *server, struct sb_address *a
 	return connection;
 }
 
+bool sb_room_may_serve(const struct sb_server *server)
+{
+	return server->turns && server->opening < server->config->handshakes;
+}
+
 void sb_room_serve(struct sb_server *server)
 {
-	while (server->turns && server->opening < server->config->handshakes) {
+	for (int let_in = 0; let_in < PER_TURN && sb_room_may_serve(server);) {
 		struct sb_address *address = server->turns;
 		struct sb_connection *connection;
 
@@ -143,6 +152,7 @@ void sb_room_serve(struct sb_server *server)
 			continue;
 		if (address->queue)
 			take_turns(server, address); /* behind all others */
+		let_in++;
 		sb_connection_shake(connection);
 		sb_connection_adopt(connection);
 	}

@@ -195,7 +195,6 @@ static void on_before_poll(uv_prepare_t *handle)
 static void on_after_poll(uv_check_t *handle)
 {
 	serve_ready(handle->data);
-	sb_room_serve(handle->data);
 }
 
 static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
@@ -239,6 +238,9 @@ uint64_t sb_server_due_ms(const struct sb_server *server)
 	const struct sb_deadlines *const queues[] = {&server->slots, &server->openings,
 						     &server->patience, &server->holds, NULL};
 	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
+
+	if (sb_room_may_serve(server))
+		return uv_now(server->loop);
 
 	for (const struct sb_deadlines *const *queue = queues; *queue; queue++) {
 		uint64_t due = sb_deadlines_due_ms(*queue);

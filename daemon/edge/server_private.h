@@ -135,8 +135,11 @@ void sb_room_init(struct sb_server *server);
 void sb_room_enter(struct sb_connection *connection);
 /* It goes while it waits. */
 void sb_room_leave(struct sb_connection *connection);
-/* Lets in who may come in now. Not from within a callback of libwebsockets. */
+/* Lets a few in of those who may come in now, once in each turn of the loop. Not from within a
+ * callback of libwebsockets. */
 void sb_room_serve(struct sb_server *server);
+/* Whether more may come in: then the loop must not sleep. */
+bool sb_room_may_serve(const struct sb_server *server);
 bool sb_room_has_place(const struct sb_server *server, const struct sb_address *address);
 /* It has waited for as long as a handshake may take. */
 void sb_room_overdue(struct sb_connection *connection);

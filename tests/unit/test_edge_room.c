@@ -58,6 +58,24 @@ static void as_many_handshakes_at_once_as_the_limit(void **state)
 	end_all(1, 6);
 }
 
+static void no_more_than_four_are_let_in_in_one_turn_of_the_loop(void **state)
+{
+	struct door *door = *state;
+
+	door->config.handshakes = 1;
+	visit_all(door, 0, 10, SHOP);
+	door->config.handshakes = 64;
+	for (size_t in = 1; in < 10; in = in + 4 < 10 ? in + 4 : 10) {
+		assert_int_equal(count_in(0, 10), in);
+		assert_int_equal(sb_server_due_ms(&door->server), door->loop.time);
+		sb_room_serve(&door->server);
+	}
+	assert_int_equal(count_in(0, 10), 10);
+	assert_false(sb_room_may_serve(&door->server));
+	assert_true(sb_server_due_ms(&door->server) > door->loop.time);
+	end_all(0, 10);
+}
+
 static void a_place_among_the_handshakes_is_given_up_after_its_time(void **state)
 {
 	struct door *door = *state;
@@ -285,6 +303,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, door_set_up, door_tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(as_many_handshakes_at_once_as_the_limit),
+		CASE(no_more_than_four_are_let_in_in_one_turn_of_the_loop),
 		CASE(a_place_among_the_handshakes_is_given_up_after_its_time),
 		CASE(who_says_nothing_is_closed_in_the_end),
 		CASE(a_changed_number_of_handshakes_counts_from_then_on),
