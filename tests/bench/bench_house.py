@@ -1,4 +1,4 @@
-"""What the benches share: tokens by the thousand, a private PostgreSQL with the schema, a process' CPU time."""
+"""What the benches share: tokens by the thousand, a private PostgreSQL with the schema, a process' CPU time, a floor."""
 
 import base64
 import contextlib
@@ -52,3 +52,16 @@ def house(devices):
         tokens = enrol(url, devices)
         (folder / "tokens").write_text("\n".join(tokens) + "\n")
         yield folder, cluster, certificate(folder / "certificates"), tokens
+
+
+@contextlib.contextmanager
+def bare_server(certificates, ping_seconds=0):
+    """bare_server.c, which figures are held against: its process and port."""
+    process = subprocess.Popen(
+        [str(BUILD / "bare-server"), str(certificates / "server.pem"), str(certificates / "server.key"), str(ping_seconds)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process, int(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.wait()

@@ -2,7 +2,8 @@
 """What sessions cost a daemon at rest, and what it cost to let them in: rest.py [--sessions 1000,5000] [--seconds 75]
 
 Starts a private PostgreSQL, the daemon that `make` built and slotbell-bench,
-all on this machine and its loopback, and prints a table for docs/measurements.md.
+all on this machine and its loopback, and prints a table for docs/measurements.md. Beside each row is what a bare server
+(bare_server.c) takes for as many connections and pings.
 Memory is resident memory, CPU the process' own time in user and system mode
 (the kernel's schedstat, in nanoseconds), both as differences: what is there
 before the first session, and what the daemon does without any, is told apart.
@@ -14,8 +15,11 @@ import pathlib
 import subprocess
 import time
 
-from bench_house import BUILD, ENVIRONMENT, LOGIN, cpu_ns, house
+from bench_house import BUILD, ENVIRONMENT, LOGIN, bare_server, cpu_ns, house
 from slotbelld import Daemon
+
+
+HEARTBEAT_SECONDS = 25  # sessions.heartbeat_seconds' default
 
 
 class Crowd:
@@ -55,6 +59,18 @@ def measure(daemon, tokens, count, seconds, resume=False):
     }
 
 
+def floor_us(certificates, count, seconds):
+    """A bare server with as many connections, that pings as often and reads the answers: microseconds per second and connection."""
+    with bare_server(certificates, HEARTBEAT_SECONDS) as (server, port):
+        command = [BUILD / "slotbell-bench", "shake", "--url", f"wss://127.0.0.1:{port}", "--ca", certificates / "ca.pem",
+                   "--sessions", count]
+        with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as crowd:
+            assert json.loads(crowd.stdout.readline())["lost"] == 0
+            begun, cpu = time.monotonic(), cpu_ns(server.pid)
+            time.sleep(seconds)  # the thing itself
+            return (cpu_ns(server.pid) - cpu) / (time.monotonic() - begun) / count / 1000
+
+
 def idle_us(daemon, seconds):
     """The daemon without sessions: microseconds per second."""
     begun, cpu = time.monotonic(), cpu_ns(daemon.pid)
@@ -63,12 +79,13 @@ def idle_us(daemon, seconds):
 
 
 def table(rows):
-    print("| sessions | RSS per session | CPU per connection | all live after | CPU at rest, per second and session | pings |")
-    print("|---|---|---|---|---|---|")
+    print("| sessions | RSS per session | CPU per connection | all live after | CPU at rest, per second and session | bare server | pings |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
         how = " (resumed)" if row["resumed"] else ""
         print(f"| {row['sessions']}{how} | {row['rss_bytes'] / 1024:.2f} KiB | {row['connect_us']:.0f} µs"
-              f" | {row['connect_seconds']:.2f} s | {row['rest_us']:.2f} µs | {row['pings']} in {row['rested']:.0f} s |")
+              f" | {row['connect_seconds']:.2f} s | {row['rest_us']:.2f} µs"
+              f" | {row['floor_us']:.2f} µs | {row['pings']} in {row['rested']:.0f} s |")
 
 
 def main():
@@ -93,6 +110,7 @@ def main():
                 rows.append(measure(daemon, folder / "tokens", count, options.seconds, options.resume))
             finally:
                 daemon.stop()
+            rows[-1]["floor_us"] = floor_us(certificates, count, options.seconds)
     if options.json:
         print(json.dumps({"nobody_us": nobody, "rows": rows}))
     else:

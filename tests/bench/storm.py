@@ -22,7 +22,7 @@ import time
 
 import psycopg
 
-from bench_house import BUILD, ENVIRONMENT, LOGIN, cpu_ns, house
+from bench_house import BUILD, ENVIRONMENT, LOGIN, bare_server, cpu_ns, house
 from slotbelld import Daemon
 
 PATIENCE = 120
@@ -56,17 +56,6 @@ class Crowd:
         for process in self.processes:
             process.stdout.read()
             process.wait(PATIENCE)
-
-
-@contextlib.contextmanager
-def bare_server(certificates):
-    process = subprocess.Popen([str(BUILD / "bare-server"), str(certificates / "server.pem"), str(certificates / "server.key")],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process, int(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.wait()
 
 
 def bare(certificates, sessions, processes, resume):
