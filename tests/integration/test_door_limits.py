@@ -299,13 +299,13 @@ def test_status_tells_whom_the_door_turned_away(house):
 def test_limits_out_of_range_and_networks_that_are_none_are_told(house):
     daemon = house.daemon(start=False)
     for key, value, words in (
-            ("listen.trusted_proxies", "10.0.0.1/8", "[listen] trusted_proxies = 10.0.0.1/8 is an address within"),
-            ("sessions.unauthenticated_per_address", "1000001", "from 0 to 1000000 (default 64)"),
-            ("sessions.per_address", "-1", "from 0 to 1000000 (default 0)"),
-            ("sessions.addresses", "0", "from 1 to 10000000 (default 65536)"),
-            ("sessions.bad_tokens_per_minute", "x", "from 0 to 1000000 (default 30)"),
-            ("sessions.return_per_second", "0", "from 1 to 100000 (default 500)")):
+            ("listen.trusted_proxies", "10.0.0.1/8", ("[listen] trusted_proxies = 10.0.0.1/8 is an address within",)),
+            ("sessions.unauthenticated_per_address", "1000001", ("from 0 to 1000000 ", "(default 64)")),
+            ("sessions.per_address", "-1", ("from 0 to 1000000 ", "(default 0)")),
+            ("sessions.addresses", "0", ("from 1 to 10000000 ", "(default 65536)")),
+            ("sessions.bad_tokens_per_minute", "x", ("from 0 to 1000000 ", "(default 30)")),
+            ("sessions.return_per_second", "0", ("from 1 to 100000 ", "(default 500)"))):
         daemon.configure()
         checked = check(daemon, f"{key}={value}")
-        assert checked[0] == 3 and words in checked[1], checked
+        assert checked[0] == 3 and all(word in checked[1] for word in words), checked
     assert check(daemon, "listen.trusted_proxies=10.0.0.0/8, ::1")[0] == 0
