@@ -53,7 +53,7 @@ struct sb_app {
 	uint64_t tick_due_ms; /* when it rings, while it is active */
 	struct {	      /* when memory was last given back */
 		uint64_t handshakes;
-		size_t connections;
+		size_t connections; /* the most since then */
 	} trimmed;
 	uv_prepare_t before_poll;
 	uv_signal_t on_term, on_int, on_hup;

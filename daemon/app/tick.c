@@ -13,8 +13,10 @@
 /* The same while draining, when it is looked whether all are gone. */
 #define TICK_DRAIN_MS 100
 
-/* So many connections that came or went leave enough behind that it is worth a look. */
+/* So many handshakes, or connections that went, leave enough behind that it is worth a look; and so
+ * do fewer, if they were half of all. */
 #define TRIM_CONNECTIONS 256
+#define TRIM_HALF	 16
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -30,13 +32,17 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static void give_memory_back(struct sb_app *app)
 {
 	struct sb_server_stats stats;
-	uint64_t handshakes = 0;
+	uint64_t handshakes = 0, gone;
 
 	sb_server_get_stats(app->server, &stats);
 	for (size_t i = 0; i < SB_HANDSHAKE_COUNT; i++)
 		handshakes += stats.handshakes[i];
-	if (stats.opening || (handshakes < app->trimmed.handshakes + TRIM_CONNECTIONS &&
-			      stats.connections + TRIM_CONNECTIONS > app->trimmed.connections))
+	if (stats.connections > app->trimmed.connections)
+		app->trimmed.connections = stats.connections;
+	gone = app->trimmed.connections - stats.connections;
+	if (stats.opening ||
+	    (handshakes < app->trimmed.handshakes + TRIM_CONNECTIONS && gone < TRIM_CONNECTIONS &&
+	     (gone < TRIM_HALF || 2 * gone < app->trimmed.connections)))
 		return;
 	app->trimmed.handshakes = handshakes;
 	app->trimmed.connections = stats.connections;

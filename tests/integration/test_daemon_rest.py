@@ -57,17 +57,43 @@ def test_sessions_at_rest_wake_it_for_heartbeats_and_for_nothing_else(house):
     assert run(story()) < 10 + 4
 
 
-def test_memory_goes_back_when_a_crowd_has_left(house, tmp_path):
-    """With what is shipped: AddressSanitizer has an allocator of its own, which gives nothing back."""
+@pytest.fixture
+def shipped(house):
+    """What is shipped: AddressSanitizer has an allocator of its own, which gives nothing back."""
     if not (bench_house.BUILD / "slotbelld").exists():
         pytest.skip("preset release has not been built")
-    crowd = 600
     daemon = house.daemon(start=False, sessions__unauthenticated_per_address=0)
     daemon.program = bench_house.BUILD / "slotbelld"
     daemon.start()
-    (tmp_path / "tokens").write_text("\n".join(bench_house.enrol(house.ctl.url, crowd)) + "\n")
-    before = daemon.rss_bytes()
-    with rest.Crowd(daemon, tmp_path / "tokens", crowd, False):
-        held = daemon.rss_bytes() - before
-    assert held > crowd * 12 * 1024
-    wait_until(lambda: daemon.rss_bytes() - before < held / 2, f"{held} bytes came back")
+    return daemon
+
+
+def crowd_of(house, folder, count):
+    """A file of tokens for so many."""
+    path = folder / f"tokens-{count}"
+    path.write_text("\n".join(bench_house.enrol(house.ctl.url, count)) + "\n")
+    return path
+
+
+def test_memory_goes_back_when_a_crowd_has_left(house, shipped, tmp_path):
+    tokens = crowd_of(house, tmp_path, 600)
+    before = shipped.rss_bytes()
+    with rest.Crowd(shipped, tokens, 600, False):
+        held = shipped.rss_bytes() - before
+    assert held > 600 * 12 * 1024
+    wait_until(lambda: shipped.rss_bytes() - before < held / 2, f"{held} bytes came back")
+
+
+def test_memory_goes_back_also_when_the_last_ones_leave_later(house, shipped, tmp_path):
+    """Fewer than the 256 that are worth a look by themselves."""
+    tokens = crowd_of(house, tmp_path, 400)
+    late = tmp_path / "late"
+    late.write_text("".join(tokens.read_text().splitlines(keepends=True)[:200]))
+    early = tmp_path / "early"
+    early.write_text("".join(tokens.read_text().splitlines(keepends=True)[200:]))
+    before = shipped.rss_bytes()
+    with rest.Crowd(shipped, late, 200, False):
+        with rest.Crowd(shipped, early, 200, False):
+            held = shipped.rss_bytes() - before
+        wait_until(lambda: shipped.rss_bytes() - before < 0.75 * held, f"a part of {held} bytes came back")
+    wait_until(lambda: shipped.rss_bytes() - before < 0.4 * held, f"{held} bytes came back")
