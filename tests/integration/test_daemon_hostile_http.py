@@ -161,7 +161,9 @@ def test_an_upgrade_is_only_ever_a_first_request(shared_house, daemon, requests,
             return await raw.read_to_end()
 
     answer = beside_a_witness(shared_house, daemon, attack)
-    assert answer.count(b"HTTP/1.") == 1 and b" 101 " not in answer
+    # What is sent after the daemon ended the connection resets it, and the answer may be lost to that.
+    lost = apart and len(requests) > 1
+    assert answer.count(b"HTTP/1.") in ((0, 1) if lost else (1,)) and b" 101 " not in answer
 
 
 # ---- TLS ----
