@@ -243,7 +243,7 @@ def wrong_secret(_house, token):
 
 
 def unknown_device(_house, token):
-    return "sbd_999999_" + token.split("_")[2]
+    return "sbd_999999_" + token.split("_", 2)[2]
 
 
 def malformed(_house, _token):
