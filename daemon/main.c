@@ -5,7 +5,6 @@
  */
 #include "daemon/app/app.h"
 #include "daemon/app/settings.h"
-#include "daemon/edge/tls_memory.h"
 #include "protocol/version.h"
 #include <getopt.h>
 #include <malloc.h>
@@ -101,7 +100,6 @@ static void set_up_process(void)
 {
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
-	(void)sb_tls_memory_setup(); /* without it, it only takes longer */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN); /* until there is something to reload */
 }

@@ -14,7 +14,7 @@
 #include <utlist.h>
 
 /* Heartbeats that are due within this part of their interval go together: done in a row they cost a
- * fifth less than one by one. So many at most, which take a millisecond and a half. */
+ * sixth less than in small parts. So many at most, which take a millisecond and a half. */
 #define BEATS_AHEAD   10
 #define BEATS_AT_ONCE 128
 /* A drain says its goodbyes in steps of this. */

@@ -1,4 +1,4 @@
-foreach(part network proxy_header tls_memory)
+foreach(part network proxy_header)
 	sb_unit_test(test_edge_${part} LIBS sb_edge)
 endforeach()
 # Memory that fails on request.
