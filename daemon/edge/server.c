@@ -186,10 +186,21 @@ static void serve_ready(struct sb_server *server)
 	}
 }
 
+static void on_idle(uv_idle_t *handle)
+{
+	(void)handle; /* while it is active the loop does not wait */
+}
+
 static void on_before_poll(uv_prepare_t *handle)
 {
-	serve_ready(handle->data);
-	sb_room_serve(handle->data);
+	struct sb_server *server = handle->data;
+
+	serve_ready(server);
+	sb_room_serve(server);
+	if (sb_room_may_serve(server))
+		(void)uv_idle_start(&server->more_to_serve, on_idle);
+	else
+		(void)uv_idle_stop(&server->more_to_serve);
 }
 
 static void on_after_poll(uv_check_t *handle)
@@ -238,9 +249,6 @@ uint64_t sb_server_due_ms(const struct sb_server *server)
 	const struct sb_deadlines *const queues[] = {&server->slots, &server->openings,
 						     &server->patience, &server->holds, NULL};
 	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
-
-	if (sb_room_may_serve(server))
-		return uv_now(server->loop);
 
 	for (const struct sb_deadlines *const *queue = queues; *queue; queue++) {
 		uint64_t due = sb_deadlines_due_ms(*queue);
@@ -291,10 +299,12 @@ static void init_handles(struct sb_server *server)
 {
 	(void)uv_prepare_init(server->loop, &server->before_poll);
 	(void)uv_check_init(server->loop, &server->after_poll);
+	(void)uv_idle_init(server->loop, &server->more_to_serve);
 	(void)uv_timer_init(server->loop, &server->destroy_again);
-	server->handles = 3;
+	server->handles = 4;
 	server->before_poll.data = server;
 	server->after_poll.data = server;
+	server->more_to_serve.data = server;
 	server->destroy_again.data = server;
 	(void)uv_prepare_start(&server->before_poll, on_before_poll);
 	(void)uv_check_start(&server->after_poll, on_after_poll);
@@ -410,6 +420,7 @@ static void on_destroy_again(uv_timer_t *timer)
 	server->context = NULL;
 	uv_close((uv_handle_t *)&server->before_poll, on_handle_closed);
 	uv_close((uv_handle_t *)&server->after_poll, on_handle_closed);
+	uv_close((uv_handle_t *)&server->more_to_serve, on_handle_closed);
 	uv_close((uv_handle_t *)&server->destroy_again, on_handle_closed);
 }
 

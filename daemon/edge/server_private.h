@@ -104,6 +104,7 @@ struct sb_server {
 	uint64_t handshakes[SB_HANDSHAKE_COUNT];
 	uv_prepare_t before_poll;
 	uv_check_t after_poll;
+	uv_idle_t more_to_serve; /* active: the room has some that may come in */
 	uv_timer_t destroy_again;
 	int handles; /* of ours, open */
 	sb_server_closed *on_closed;

@@ -67,12 +67,11 @@ static void no_more_than_four_are_let_in_in_one_turn_of_the_loop(void **state)
 	door->config.handshakes = 64;
 	for (size_t in = 1; in < 10; in = in + 4 < 10 ? in + 4 : 10) {
 		assert_int_equal(count_in(0, 10), in);
-		assert_int_equal(sb_server_due_ms(&door->server), door->loop.time);
+		assert_true(sb_room_may_serve(&door->server)); /* the loop does not wait */
 		sb_room_serve(&door->server);
 	}
 	assert_int_equal(count_in(0, 10), 10);
 	assert_false(sb_room_may_serve(&door->server));
-	assert_true(sb_server_due_ms(&door->server) > door->loop.time);
 	end_all(0, 10);
 }
 
