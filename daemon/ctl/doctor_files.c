@@ -1,5 +1,4 @@
 /* The files that need no cryptography: configuration and ticket keys. */
-#include "daemon/base/address.h"
 #include "daemon/ctl/control.h"
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
@@ -20,24 +19,6 @@ static const char *file_of(const struct sb_doctor *doctor)
 	return doctor->file ? doctor->file : SB_CONFIG_FILE;
 }
 
-/* What a key's own range cannot say; slotbelld has the same at its start. */
-static int check_together(const struct sb_config *config, FILE *errors)
-{
-	struct sockaddr_storage address;
-	int problems = 0;
-
-	if (sb_address_parse(config->listen_address, &address) != 0)
-		problems += fprintf(errors, "[listen] address = %s: not ADDRESS:PORT\n",
-				    config->listen_address) > 0;
-	if (*config->listen_admin && sb_address_parse(config->listen_admin, &address) != 0)
-		problems += fprintf(errors, "[listen] admin = %s: not ADDRESS:PORT\n",
-				    config->listen_admin) > 0;
-	if (config->retention_receipts_days < config->retention_days)
-		problems +=
-			fprintf(errors, "[retention] receipts_days must not be below days\n") > 0;
-	return problems;
-}
-
 /* How many problems there are, their lines in *ret_problems, to be freed. */
 static int read_config(struct sb_doctor *doctor, char **ret_problems)
 {
@@ -49,7 +30,6 @@ static int read_config(struct sb_doctor *doctor, char **ret_problems)
 	sb_config_fini(&doctor->config);
 	problems = sb_config_read(&doctor->config, doctor->file, NULL, 0, errors);
 	sb_need(problems >= 0);
-	problems += check_together(&doctor->config, errors);
 	sb_need(fclose(errors) == 0);
 	return problems;
 }

@@ -251,7 +251,7 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 	for (size_t i = 0; i < count; i++)
 		read_setting(&reading, settings[i]);
 	check_needed(&reading);
-	return reading.problems;
+	return reading.problems + sb_config_check(ret_config, errors);
 }
 
 const char *sb_config_place(const struct sb_config *config, const char *name)

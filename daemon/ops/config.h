@@ -108,10 +108,11 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 		   size_t count, FILE *errors);
 
 /*
- * Where a key's value was said, for who has a complaint about it: "FILE:LINE", the
- * environment variable's name, "--set", or "default". `name` is "section.key".
+ * A problem with a key's value, for who knows more of it than is known here:
+ * where it was said, the key, and then the words. Returns 1.
  */
-const char *sb_config_place(const struct sb_config *config, const char *name);
+int sb_config_wrong(const struct sb_config *config, FILE *errors, const char *name,
+		    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* The configuration in effect, as a file that could be read again; a password in the URL is not
  * shown. */

@@ -40,6 +40,13 @@ void sb_config_take_value(struct sb_config_reading *reading, const char *where,
 /* A problem, with what keys there are. */
 void sb_config_unknown_key(struct sb_config_reading *reading, const char *where,
 			   const char *section, const char *name);
+/*
+ * Where a key's value was said: "FILE:LINE", the environment variable's name,
+ * "--set", or "default". `name` is "section.key".
+ */
+const char *sb_config_place(const struct sb_config *config, const char *name);
+/* (config_check.c) How many problems there are with values that could be read. */
+int sb_config_check(const struct sb_config *config, FILE *errors);
 /* (config_file.c) NULL: SB_CONFIG_FILE, if it is there. */
 void sb_config_read_file(struct sb_config_reading *reading, const char *file);
 

@@ -81,10 +81,13 @@ def test_an_ordinary_user_is_told_what_it_may_not_see(patient):
 
 def test_a_broken_configuration_tells_each_problem(patient):
     daemon = patient.start()
-    daemon.config.write_text(daemon.config.read_text() + "\n[sessions]\nmax = many\n[drain]\nsecond = 3\n")
+    daemon.config.write_text(daemon.config.read_text() + "\n[sessions]\nmax = many\n[drain]\nsecond = 3\n"
+                             "[retention]\ndays = 91\n[listen]\norigins = https://addin.example.com/\n")
     failed, found = patient.red()
     assert failed == {"configuration"}
-    for words in ("slotbelld.conf:", "[sessions] max = many: must be a whole number", "[drain] second: no such key"):
+    for words in ("slotbelld.conf:", "[sessions] max = many: must be a whole number", "[drain] second: no such key",
+                  "[retention] receipts_days = 90: must not be below days = 91", "[listen] origins = https://addin.example.com/: not an origin",
+                  ):  # as slotbelld --check-config tells them
         assert words in found["configuration"]["seen"]
     # What does not hang on it is looked at all the same: the daemon is found by what could be read.
     assert found["daemon"]["result"] == "ok" and found["queue"]["result"] == "ok"
