@@ -21,9 +21,6 @@
 #include <string.h>
 #include <time.h>
 
-/* The credential with the database's password, for a URL that has none. */
-#define PASSWORD "database-password"
-
 /* ---- the clock ---- */
 
 static uint64_t now_ms(struct sb_clock *clock)
@@ -124,6 +121,7 @@ static void start_handles(struct sb_app *app)
 
 /* ---- the beginning ---- */
 
+/* `key`: whose value is in the way; "none". */
 static int cannot_start(const char *key, const char *problem)
 {
 	sb_log(SB_LOG_ERROR, "cannot start", "key=%s problem=\"%s\"", key, problem);
@@ -135,11 +133,9 @@ static int credential_refused(int result)
 	char problem[256];
 
 	(void)snprintf(problem, sizeof(problem),
-		       "the credential " PASSWORD ", passed by the service manager, %s%s",
-		       result == -EINVAL  ? "is not one line of text"
-		       : result == -EFBIG ? "is too long for a password"
-					  : "cannot be read: ",
-		       result == -EINVAL || result == -EFBIG ? "" : strerror(-result));
+		       "the credential " SB_CREDENTIAL_PASSWORD
+		       ", passed by the service manager: %s",
+		       sb_credential_problem(result));
 	return cannot_start("database.url", problem);
 }
 
@@ -147,11 +143,11 @@ static int start_store(struct sb_app *app)
 {
 	struct sb_pg_config config;
 	char *password;
-	int result = sb_credential_read(PASSWORD, &password);
+	int result = sb_credential_read(getenv("CREDENTIALS_DIRECTORY"), SB_CREDENTIAL_PASSWORD,
+					&password);
 
 	if (result != 0)
 		return credential_refused(result);
-
 	sb_pg_config_defaults(&config);
 	config.url = app->settings->config.database_url;
 	config.retention_days = app->settings->config.retention_days;
@@ -160,14 +156,14 @@ static int start_store(struct sb_app *app)
 	config.password = password;
 	app->pg = sb_pg_new(&app->loop, &config, NULL);
 	sb_credential_free(password);
-	return app->pg ? 0 : cannot_start("database.url", "out of memory");
+	return app->pg ? 0 : cannot_start("none", "out of memory");
 }
 
 static int start_hub(struct sb_app *app)
 {
 	app->hub = sb_hub_new(&app->settings->hub, sb_pg_store(app->pg), &app->clock);
 	if (!app->hub)
-		return cannot_start("sessions.max", "out of memory");
+		return cannot_start("none", "out of memory");
 	sb_pg_set_hub(app->pg, app->hub);
 	return 0;
 }
@@ -272,12 +268,14 @@ static void set_up_descriptors(const struct sb_config *config)
 static int run(struct sb_app *app)
 {
 	bool good;
+	int result;
 
 	set_up_descriptors(&app->settings->config);
 	if (take_inherited(app) != 0)
 		return EXIT_FAILURE;
-	if (uv_loop_init(&app->loop) != 0) {
-		(void)cannot_start("sessions.max", "out of memory");
+	result = uv_loop_init(&app->loop);
+	if (result != 0) {
+		(void)cannot_start("none", uv_strerror(result));
 		return EXIT_FAILURE;
 	}
 	start_handles(app);

@@ -23,6 +23,9 @@ enum sb_log_level {
 	SB_LOG_DEBUG,
 };
 
+/* In syslog's numbers. */
+#define SB_LOG_PRIORITY(level) (3 + (int)(level))
+
 /* `event` and `fields` are valid during the call only. `fields` is "" or key=value pairs. */
 typedef void sb_log_sink(void *data, enum sb_log_level level, const char *event,
 			 const char *fields);

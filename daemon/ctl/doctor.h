@@ -17,9 +17,11 @@
 #include <openssl/x509.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
-/* What a check may take at its longest, but for the session, which may take three times that. */
+/* What a check may wait for one thing, but for the session, which may take three times that in all.
+ */
 #define SB_DOCTOR_MS 8000
 
 enum sb_health { SB_HEALTH_OK, SB_HEALTH_WARN, SB_HEALTH_FAIL, SB_HEALTH_NOT_CHECKED };
@@ -53,10 +55,11 @@ struct sb_doctor {
 	json_t *status;	 /* what the daemon says of itself, or NULL; status_why says why */
 	char *status_why;
 	struct sb_doctor_user user;
+	char *credentials;	       /* the running daemon's folder of them, or NULL */
 	STACK_OF(X509) * certificates; /* the daemon's first; NULL: cannot be read */
 	PGconn *database;	       /* as the daemon connects */
 	bool schema_there, schema_old, rights_lack;
-	PGconn *admin;		      /* what --database named, or NULL */
+	PGconn *admin; /* what --database named, or NULL: from before the checks, see doctor.c */
 	struct sockaddr_storage port; /* where a TLS server answers */
 	bool port_answers;
 };
@@ -98,12 +101,16 @@ int64_t sb_doctor_wall_us(void);
 void sb_doctor_meet_user(struct sb_doctor *doctor);
 /*
  * What the running daemon's environment says of configuration and database
- * (SLOTBELL_…, PG…) becomes ours, where it may be read.
+ * (SLOTBELL_…, PG…) becomes ours, where it may be read; its credentials' folder is
+ * noted. The process may have been taken over and say what it likes: so what it
+ * names is opened as its user, and nobody logs in as somebody else by it.
  */
 void sb_doctor_take_environment(struct sb_doctor *doctor);
 /* From here on we act as that user, if we are root and know it; and back. */
 void sb_doctor_become_user(const struct sb_doctor *doctor);
 void sb_doctor_become_self(const struct sb_doctor *doctor);
+/* Whether the daemon's user may read a file, and what kind it is: 0 or an errno. */
+int sb_doctor_look_at(const struct sb_doctor *doctor, const char *file, struct stat *ret_stat);
 /* "the daemon's user slotbell", or "us" when that is not known or we may not act as it. */
 const char *sb_doctor_reader(const struct sb_doctor *doctor);
 
@@ -112,11 +119,13 @@ const char *sb_doctor_reader(const struct sb_doctor *doctor);
 /* A connection, the caller's; NULL with *ret_why, to be freed. `password`: where the URL has none;
  * NULL: none. */
 PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why);
+/* To what --database named, if it answers. (doctor_database.c) */
+void sb_doctor_open_admin(struct sb_doctor *doctor);
 /* The same as the daemon does it: its URL, as its user, with its credential. */
 PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_why);
 /* The credential with the database's password, to be given to sb_credential_free(); NULL: none.
  * (doctor_password.c) */
-char *sb_doctor_password(void);
+char *sb_doctor_password(const struct sb_doctor *doctor);
 /* One statement; a result with rows, the caller's; NULL with *ret_why, to be freed. */
 PGresult *sb_doctor_query(PGconn *database, const char *sql, int count, const char *const *values,
 			  char **ret_why);

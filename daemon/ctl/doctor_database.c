@@ -37,7 +37,7 @@ static bool verifies_server(PGconn *database)
 	return verifies;
 }
 
-static void open_admin(struct sb_doctor *doctor)
+void sb_doctor_open_admin(struct sb_doctor *doctor)
 {
 	char *why = NULL;
 
@@ -51,7 +51,6 @@ void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
 	char *why = NULL;
 	int version;
 
-	open_admin(doctor);
 	if (!doctor->configured) {
 		sb_not_checked(finding, "configuration");
 		return;

@@ -1,16 +1,11 @@
 /* The files that need no cryptography: configuration and ticket keys. */
+#include "daemon/base/ticket_file.h"
 #include "daemon/ctl/control.h"
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define TICKET_KEY_BYTES 80
-#define TICKET_KEYS_MAX	 8
 
 /* ---- configuration ---- */
 
@@ -103,9 +98,7 @@ void sb_check_ticket_keys(struct sb_doctor *doctor, struct sb_finding *finding)
 		       "none: after a restart every client shakes hands in full");
 		return;
 	}
-	sb_doctor_become_user(doctor);
-	error = stat(file, &stat_now) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
-	sb_doctor_become_self(doctor);
+	error = sb_doctor_look_at(doctor, file, &stat_now);
 	if (error) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: cannot be read by %s: %s", file,
 		       sb_doctor_reader(doctor), strerror(error));
@@ -118,13 +111,13 @@ void sb_check_ticket_keys(struct sb_doctor *doctor, struct sb_finding *finding)
 			  "chmod o= %s, then make new keys: who has read them can resume "
 			  "sessions",
 			  file);
-	} else if (!stat_now.st_size || stat_now.st_size % TICKET_KEY_BYTES ||
-		   stat_now.st_size > TICKET_KEYS_MAX * TICKET_KEY_BYTES) {
+	} else if (!stat_now.st_size || stat_now.st_size % SB_TICKET_KEY_BYTES ||
+		   stat_now.st_size > SB_TICKET_KEYS_MAX * SB_TICKET_KEY_BYTES) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: %lld bytes are not 1 to %d keys of %d", file,
-		       (long long)stat_now.st_size, TICKET_KEYS_MAX, TICKET_KEY_BYTES);
-		sb_advise(finding, "openssl rand -out %s %d", file, TICKET_KEY_BYTES);
+		       (long long)stat_now.st_size, SB_TICKET_KEYS_MAX, SB_TICKET_KEY_BYTES);
+		sb_advise(finding, "openssl rand -out %s %d", file, SB_TICKET_KEY_BYTES);
 	} else {
 		sb_saw(finding, SB_HEALTH_OK, "%s: %lld", file,
-		       (long long)stat_now.st_size / TICKET_KEY_BYTES);
+		       (long long)stat_now.st_size / SB_TICKET_KEY_BYTES);
 	}
 }

@@ -9,50 +9,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-/* As LoadCredential= of the unit has it: name, and where the manager finds it. */
-#define CREDENTIAL	  "database-password"
+/* As LoadCredential= of the unit has it, and where the manager finds it. */
 #define CREDENTIAL_FOLDER "/etc/credstore"
-#define CREDENTIAL_FILE	  "slotbell." CREDENTIAL
+#define CREDENTIAL_FILE	  "slotbell." SB_CREDENTIAL_PASSWORD
 
 /* ---- the credential ---- */
 
 /* The running daemon's, or the one that it would get; to be freed by sb_credential_free(). */
-static int read_credential(char **ret_password)
+static int read_credential(const struct sb_doctor *doctor, char **ret_password)
 {
 	int result;
 
-	if (getenv("CREDENTIALS_DIRECTORY"))
-		return sb_credential_read(CREDENTIAL, ret_password);
-	(void)setenv("CREDENTIALS_DIRECTORY", CREDENTIAL_FOLDER, 1);
-	result = sb_credential_read(CREDENTIAL_FILE, ret_password);
-	(void)unsetenv("CREDENTIALS_DIRECTORY");
+	if (doctor->credentials) {
+		sb_doctor_become_user(doctor);
+		result = sb_credential_read(doctor->credentials, SB_CREDENTIAL_PASSWORD,
+					    ret_password);
+		sb_doctor_become_self(doctor);
+		return result;
+	}
+	result = sb_credential_read(CREDENTIAL_FOLDER, CREDENTIAL_FILE, ret_password);
 	/* Not root: it is not ours to see, and may be all right. */
 	return result == -EACCES ? 0 : result;
 }
 
-char *sb_doctor_password(void)
+char *sb_doctor_password(const struct sb_doctor *doctor)
 {
 	char *password = NULL;
 
-	return read_credential(&password) == 0 ? password : NULL;
+	return read_credential(doctor, &password) == 0 ? password : NULL;
 }
 
 /* False: there is none, and nothing is wrong with that. */
-static bool judge_credential(struct sb_finding *finding)
+static bool judge_credential(const struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	static const char file[] = CREDENTIAL_FOLDER "/" CREDENTIAL_FILE;
 	char *password = NULL;
-	int result = read_credential(&password);
+	int result = read_credential(doctor, &password);
 	struct stat stat_now;
 
 	if (result != 0) {
-		sb_saw(finding, SB_HEALTH_FAIL, "the credential " CREDENTIAL ": %s",
-		       result == -EINVAL  ? "it is empty, or more than one line of text"
-		       : result == -EFBIG ? "it is too long for a password"
-					  : strerror(-result));
+		sb_saw(finding, SB_HEALTH_FAIL, "the credential " SB_CREDENTIAL_PASSWORD ": %s",
+		       sb_credential_problem(result));
 		sb_advise(finding,
 			  "the password alone into %s, root's and mode 0600; then "
 			  "systemctl restart slotbelld",
@@ -63,7 +61,7 @@ static bool judge_credential(struct sb_finding *finding)
 		       (unsigned int)stat_now.st_mode & 07777);
 		sb_advise(finding, "chmod 600 %s, and think of a new password", file);
 	} else if (password) {
-		sb_saw(finding, SB_HEALTH_OK, "the credential " CREDENTIAL);
+		sb_saw(finding, SB_HEALTH_OK, "the credential " SB_CREDENTIAL_PASSWORD);
 	}
 	result = result != 0 || password;
 	sb_credential_free(password);
@@ -98,9 +96,7 @@ static void judge_file(const struct sb_doctor *doctor, struct sb_finding *findin
 	struct stat stat_now;
 	int error;
 
-	sb_doctor_become_user(doctor);
-	error = stat(file, &stat_now) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
-	sb_doctor_become_self(doctor);
+	error = sb_doctor_look_at(doctor, file, &stat_now);
 	if (error) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: cannot be read by %s: %s", file,
 		       sb_doctor_reader(doctor), strerror(error));
@@ -127,7 +123,7 @@ void sb_check_password(struct sb_doctor *doctor, struct sb_finding *finding)
 	file = password_file(doctor);
 	if (file)
 		judge_file(doctor, finding, file);
-	else if (!judge_credential(finding))
+	else if (!judge_credential(doctor, finding))
 		sb_saw(finding, SB_HEALTH_OK, "neither file nor credential is named");
 	free(file);
 }

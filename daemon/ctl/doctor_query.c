@@ -97,7 +97,7 @@ PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
 
 PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_why)
 {
-	char *password = sb_doctor_password();
+	char *password = sb_doctor_password(doctor);
 	PGconn *database;
 
 	sb_doctor_become_user(doctor);

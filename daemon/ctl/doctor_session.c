@@ -32,15 +32,11 @@ struct visit {
 	char device[24];
 	char token[SB_TOKEN_MAX + 1];
 	struct sb_cursor cursor; /* of the booking */
+	int64_t until_ms;	 /* by then it is over */
 	int64_t sent_ms, arrived_ms, acked_ms;
 	const char *step; /* what was being done, for who reads that it failed */
 	char *why;	  /* the database's; else wire.why */
 };
-
-static int64_t deadline(void)
-{
-	return sb_doctor_now_ms() + SESSION_MS;
-}
 
 /* ---- the database's part ---- */
 
@@ -111,11 +107,9 @@ static bool is_delivered(struct visit *visit)
 
 static bool wait_delivered(struct visit *visit)
 {
-	int64_t until = deadline();
-
 	visit->step = "to see it in slotbell.delivery as written";
 	while (!is_delivered(visit)) {
-		if (visit->why || sb_doctor_now_ms() > until)
+		if (visit->why || sb_doctor_now_ms() > visit->until_ms)
 			return false;
 		(void)poll(NULL, 0, LOOK_AGAIN_MS);
 	}
@@ -153,7 +147,6 @@ static bool say(struct visit *visit, const struct sb_client_message *message)
 /* Until a message of this type; of what comes before only a refusal counts. */
 static bool hear(struct visit *visit, enum sb_server_type type, struct sb_cursor *ret_cursor)
 {
-	visit->wire.deadline_ms = deadline();
 	for (;;) {
 		struct sb_server_message message = {0};
 		struct sb_refusal refusal;
@@ -185,7 +178,7 @@ static bool connect_in(struct visit *visit)
 	const char *name = visit->doctor->name;
 
 	visit->step = "to connect by TLS";
-	if (!sb_wire_open(&visit->wire, &visit->doctor->port, deadline()) ||
+	if (!sb_wire_open(&visit->wire, &visit->doctor->port, visit->until_ms) ||
 	    !sb_wire_tls(&visit->wire, name))
 		return false;
 	visit->step = "to upgrade to a websocket";
@@ -246,7 +239,8 @@ static void tell_failure(struct sb_finding *finding, const struct visit *visit)
 
 static void make_visit(struct sb_doctor *doctor, struct sb_finding *finding)
 {
-	struct visit visit = {.doctor = doctor, .wire = {.fd = -1}};
+	struct visit visit = {
+		.doctor = doctor, .wire = {.fd = -1}, .until_ms = sb_doctor_now_ms() + SESSION_MS};
 	bool done;
 
 	(void)snprintf(visit.mailbox, sizeof(visit.mailbox), "canary-%" PRIx64 "@doctor.invalid",

@@ -4,6 +4,7 @@
  */
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
@@ -124,8 +125,7 @@ void sb_doctor_meet_user(struct sb_doctor *doctor)
 
 static bool is_taken(const char *entry)
 {
-	return strncmp(entry, "PG", 2) == 0 || strncmp(entry, "SLOTBELL_", 9) == 0 ||
-	       strncmp(entry, "CREDENTIALS_DIRECTORY=", 22) == 0;
+	return strncmp(entry, "PG", 2) == 0 || strncmp(entry, "SLOTBELL_", 9) == 0;
 }
 
 void sb_doctor_take_environment(struct sb_doctor *doctor)
@@ -135,8 +135,13 @@ void sb_doctor_take_environment(struct sb_doctor *doctor)
 	char *text = pid ? read_proc(pid, "environ", &len) : NULL;
 
 	for (char *entry = text; entry && entry < text + len; entry += strlen(entry) + 1) {
+		static const char credentials[] = "CREDENTIALS_DIRECTORY=";
 		char *equals = strchr(entry, '=');
 
+		if (strncmp(entry, credentials, strlen(credentials)) == 0 && !doctor->credentials) {
+			doctor->credentials = strdup(equals + 1);
+			sb_need(doctor->credentials);
+		}
 		if (!equals || !is_taken(entry))
 			continue;
 		*equals = '\0';
@@ -170,6 +175,16 @@ void sb_doctor_become_self(const struct sb_doctor *doctor)
 		return;
 	if (seteuid(0) != 0 || setegid(getgid()) != 0 || setgroups(0, NULL) != 0)
 		abort(); /* whatever came next would be done as somebody else */
+}
+
+int sb_doctor_look_at(const struct sb_doctor *doctor, const char *file, struct stat *ret_stat)
+{
+	int error;
+
+	sb_doctor_become_user(doctor);
+	error = stat(file, ret_stat) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
+	sb_doctor_become_self(doctor);
+	return error;
 }
 
 const char *sb_doctor_reader(const struct sb_doctor *doctor)

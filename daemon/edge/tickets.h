@@ -13,11 +13,9 @@
 #ifndef SB_EDGE_TICKETS_H
 #define SB_EDGE_TICKETS_H
 
+#include "daemon/base/ticket_file.h"
 #include "daemon/edge/server.h"
 #include <stdbool.h>
-
-#define SB_TICKET_KEY_BYTES 80
-#define SB_TICKET_KEYS_MAX  8
 
 struct sb_ticket_keys;
 

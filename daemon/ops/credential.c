@@ -35,9 +35,8 @@ static int check(char *text, size_t len)
 	return len && strlen(text) == len && !strchr(text, '\n') ? 0 : -EINVAL;
 }
 
-int sb_credential_read(const char *name, char **ret_text)
+int sb_credential_read(const char *folder, const char *name, char **ret_text)
 {
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 	char path[512];
 	char *text;
 	ssize_t len;
@@ -62,6 +61,13 @@ int sb_credential_read(const char *name, char **ret_text)
 	}
 	*ret_text = text;
 	return 0;
+}
+
+const char *sb_credential_problem(int error)
+{
+	return error == -EINVAL	 ? "it is empty, or not one line of text"
+	       : error == -EFBIG ? "it is too long for a password"
+				 : strerror(-error);
 }
 
 void sb_credential_free(char *text)

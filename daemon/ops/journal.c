@@ -17,9 +17,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Of syslog: LOG_ERR and what follows. */
-static const char priorities[] = {'3', '4', '5', '6', '7'};
-
 /* What sb_journal_settle() takes: until the entries are taken, and until journald has looked. */
 #define SETTLE_MS 2000
 #define LOOK_MS	  20
@@ -71,6 +68,7 @@ void sb_journal_entry(struct sb_text *text, enum sb_log_level level, const char 
 		      const char *fields)
 {
 	const char *id = sb_log_event_id(event), *at = fields;
+	const char priority = (char)('0' + SB_LOG_PRIORITY(level));
 	struct sb_log_field field;
 
 	sb_text_append_string(text, "MESSAGE=");
@@ -80,7 +78,7 @@ void sb_journal_entry(struct sb_text *text, enum sb_log_level level, const char 
 		sb_text_append_string(text, fields);
 	}
 	sb_text_append_string(text, "\n");
-	append(text, "PRIORITY", &priorities[level], 1);
+	append(text, "PRIORITY", &priority, 1);
 	append(text, "SYSLOG_IDENTIFIER", "slotbelld", strlen("slotbelld"));
 	if (id)
 		append(text, "MESSAGE_ID", id, strlen(id));

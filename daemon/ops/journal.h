@@ -4,7 +4,8 @@
  * as standard error leads to the journal; anywhere else lines are text.
  *
  * Never waits: an entry that journald does not take at once is lost, and
- * counted. https://systemd.io/JOURNAL_NATIVE_PROTOCOL/
+ * counted. That is why it is not sd_journal_sendv(3), whose socket blocks the loop
+ * for as long as journald is stuck. https://systemd.io/JOURNAL_NATIVE_PROTOCOL/
  */
 #ifndef SB_OPS_JOURNAL_H
 #define SB_OPS_JOURNAL_H

@@ -45,15 +45,14 @@ static void text_sink(void *data, enum sb_log_level level, const char *event, co
  * head (sd-daemon(3)), and has a clock of its own. */
 static void journal_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
 {
-	static const int priorities[] = {3, 4, 5, 6, 7};
 	char line[1300];
 
 	(void)data;
 	if (sb_journal_write(level, event, fields))
 		return;
 	write_line(line,
-		   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n", priorities[level], event,
-			    *fields ? " " : "", fields),
+		   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n", SB_LOG_PRIORITY(level),
+			    event, *fields ? " " : "", fields),
 		   sizeof(line));
 }
 

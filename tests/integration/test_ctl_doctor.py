@@ -218,7 +218,7 @@ def test_an_unreadable_credential(patient, tmp_path):
         found = patient.look()
         assert (found["password"]["seen"], found["database"]["result"], found["listen"]["result"]) == (
             "the credential database-password", "ok", "ok")  # fmt: skip
-        for text, words in (("sesame\nand more\n", "more than one line"), ("", "it is empty"), ("x" * 2000, "too long")):
+        for text, words in (("sesame\nand more\n", "not one line"), ("", "it is empty"), ("x" * 2000, "too long")):
             credential.write_text(text)
             failed, found = patient.red()
             assert failed == {"password", "database"} and words in found["password"]["seen"]

@@ -199,15 +199,15 @@ def test_a_password_in_the_url_wins(locked):
 
 
 @pytest.mark.parametrize(("text", "problem"), [
-    ("", "is not one line of text"), ("\n", "is not one line of text"), ("two\nlines\n", "is not one line of text"),
-    ("nul\0", "is not one line of text"), ("x" * 1025, "is too long for a password"),
+    ("", "is empty, or not one line of text"), ("\n", "is empty, or not one line of text"), ("two\nlines\n", "is empty, or not one line of text"),
+    ("nul\0", "is empty, or not one line of text"), ("x" * 1025, "is too long for a password"),
     ("x" * 1025 + "\n", "is too long for a password"), ("x" * 1024 + "\n\n", "is too long for a password")])
 def test_a_credential_that_is_no_password_is_refused(locked, text, problem):
     daemon, credential, _ = locked
     credential.write_text(text)
     with pytest.raises(Trouble, match="ended with 1"):
         daemon.start()
-    assert f"the credential database-password, passed by the service manager, {problem}" in daemon.log_text()
+    assert f"the credential database-password, passed by the service manager: it {problem}" in daemon.log_text()
 
 
 def test_the_longest_password(house, locked):
@@ -220,4 +220,4 @@ def test_the_longest_password(house, locked):
     daemon.stop()
     with pytest.raises(Trouble, match="ended with 1"):
         daemon.start()
-    assert "cannot be read: Is a directory" in daemon.log_text()
+    assert "passed by the service manager: Is a directory" in daemon.log_text()

@@ -102,7 +102,37 @@ def test_a_key_and_a_credential_that_cannot_be_read(host, doctor):
     host.box.result(f"systemctl restart {UNIT}")
     host.box.wait(lambda: host.box.show(UNIT, "NRestarts") != "0", "it does not start with that")
     host.box.run(f"systemctl stop {UNIT}")
-    assert "more than one line of text" in doctor("password", "port", "daemon", "ready")["password"]
+    assert "not one line of text" in doctor("password", "port", "daemon", "ready")["password"]
+
+
+# Asked for its status it says that it is slotbelld, which nobody could tell from the real one.
+TAKEN_OVER = """
+import json, os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+while True:
+    with server.accept()[0] as client:
+        client.recv(65536)
+        client.sendall(json.dumps({"ok": True, "pid": os.getpid(), "state": "ready", "version": "0"}).encode() + b"\\n")
+"""
+
+
+def test_a_daemon_that_was_taken_over_gets_nothing_that_is_roots_by_what_it_says(host, doctor):
+    """Its environment is its own to write: a folder of credentials that only root reads, and who is to be logged in as."""
+    host.start()
+    host.box.run("install -d -m 700 /root/secrets")
+    host.box.write("/root/secrets/database-password", "sesame\n", 0o600)
+    host.box.write("/run/slotbell/taken-over.py", TAKEN_OVER)
+    host.box.run(["systemd-run", "--quiet", "--unit=taken-over", "--uid=slotbell", "--setenv=CREDENTIALS_DIRECTORY=/root/secrets",
+                  "--setenv=PGUSER=nobody", "/usr/bin/python3", "/run/slotbell/taken-over.py", "/run/slotbell/taken-over.sock"])
+    try:
+        host.box.wait(lambda: host.box.path("/run/slotbell/taken-over.sock").exists(), "it listens")
+        seen = doctor("password", options=["--socket", "/run/slotbell/taken-over.sock"], perhaps=("descriptors",))
+        assert seen["password"] == "the credential database-password: Permission denied"
+        assert seen["session"].startswith("a canary's booking arrived"), "root logged in as root"
+    finally:
+        host.box.run("systemctl stop taken-over; rm -rf /run/slotbell/taken-over.* /root/secrets")
 
 
 def test_no_rights_and_an_old_schema(host, doctor):
