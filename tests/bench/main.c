@@ -38,7 +38,8 @@ static const char help[] =
 	"  --resume           resume the TLS session of the first one\n"
 	"  --help             print this, and end\n"
 	"\n"
-	"What it reached is a line of JSON each on standard output: live, back, stayed, knocked.\n"
+	"What it reached is a line of JSON each on standard output: live, back, stayed,\n"
+	"asked, knocked.\n"
 	"Exit status: 0 done, 1 some were lost, 2 usage.\n";
 
 struct options {

@@ -27,6 +27,7 @@ static struct {
 	size_t first, waiting;
 	double quiet_until_s; /* nobody listens */
 	double open_s;	      /* the first TLS handshake after a loss began; 0: not yet */
+	double until_s;	      /* when it ends by itself; 0: not yet known, or never */
 	uint64_t bookings;
 	size_t told; /* to come back later */
 } storm;
@@ -188,6 +189,13 @@ static void report_return(struct sb_crowd *crowd, const char *event, double seco
 	sb_crowd_report(crowd, event, seconds, more);
 }
 
+static void turn(struct sb_crowd *crowd, int wait_ms)
+{
+	sb_crowd_turn(crowd, wait_ms);
+	if (storm.until_s > 0 && sb_crowd_now_s() >= storm.until_s)
+		crowd->stopped = true;
+}
+
 /* Until all are live, or it is stopped. */
 static void gather(struct sb_crowd *crowd)
 {
@@ -196,7 +204,7 @@ static void gather(struct sb_crowd *crowd)
 	while (!crowd->stopped && crowd->live < plan->sessions) {
 		sb_crowd_call_more(crowd, &ops);
 		call_back(crowd);
-		sb_crowd_turn(crowd, storm.waiting ? 5 : 1000);
+		turn(crowd, storm.waiting ? 5 : 1000);
 	}
 }
 
@@ -218,8 +226,10 @@ int sb_crowd_storm(struct sb_line *line, const struct sb_crowd_plan *plan)
 			break;
 		report_return(crowd, event,
 			      sb_crowd_now_s() - (storm.open_s > 0 ? storm.open_s : begun));
+		if (plan->seconds > 0 && storm.until_s <= 0)
+			storm.until_s = sb_crowd_now_s() + plan->seconds;
 		while (!crowd->stopped && crowd->live == plan->sessions)
-			sb_crowd_turn(crowd, 1000);
+			turn(crowd, plan->seconds > 0 ? 100 : 1000);
 		event = "back";
 		storm.open_s = 0;
 		storm.told = 0;

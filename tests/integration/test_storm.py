@@ -56,6 +56,19 @@ def test_a_crowd_comes_back_after_a_kill_and_has_what_it_missed(house, tmp_path)
         end(crowd)
 
 
+def test_a_storm_ends_after_the_seconds_that_were_given(house, tmp_path):
+    """Its standard input stays open."""
+    daemon = house.daemon()
+    (tmp_path / "tokens").write_text("\n".join(enrol(house.ctl.url, 3)) + "\n")
+    crowd = bench(daemon, tmp_path / "tokens", "storm", "--seconds", 1)
+    try:
+        assert said(crowd, "live")["live"] == 3
+        assert said(crowd, "stayed")["live"] == 3
+        assert crowd.wait(30) == 0
+    finally:
+        end(crowd)
+
+
 def test_questions_at_a_rate_are_all_answered_and_disturb_no_session(house, tmp_path):
     daemon = house.daemon(sessions__unauthenticated_per_address=0)
     (tmp_path / "tokens").write_text("\n".join(enrol(house.ctl.url, 20)) + "\n")
