@@ -1,7 +1,7 @@
 /*
  * The parts, in the order they need each other:
  *
- *   clock → loop → signals → store → hub → server → control → admin → run
+ *   clock → loop → signals → store → hub → server → control, admin → run
  *
  * and closed in reverse, each in its own close callback.
  */

@@ -70,7 +70,7 @@ static void tell_connections(struct sb_metrics *m, const struct sb_server_stats 
 static void tell_door(struct sb_metrics *m, const struct sb_door_stats *stats)
 {
 	sb_metrics_gauge(m, "slotbell_handshakes_waiting",
-			 "Connections that the kernel holds until a place is free.");
+			 "Connections that are accepted and wait until a place is free.");
 	sb_metrics_count(m, NULL, NULL, stats->queued);
 	sb_metrics_gauge(m, "slotbell_addresses", "Addresses that have connections.");
 	sb_metrics_count(m, NULL, NULL, stats->addresses);

@@ -4,7 +4,7 @@
  *     sb_log(SB_LOG_INFO, "session ended", "session=%s reason=%s", id, word);
  *
  * Never a subject, an attendee or a token: callers pass ids, counts and words.
- * Where lines go is decided once, by ops/log, through a sink; without one they
+ * Where lines go is decided by ops/log_sink, through a sink; without one they
  * go to standard error.
  */
 #ifndef SB_BASE_LOG_H

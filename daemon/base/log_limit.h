@@ -1,6 +1,6 @@
 /*
- * How many lines of one kind the log takes, so that a client in a loop cannot
- * fill a disk or bury what matters: so many in a window of time, the rest is
+ * How many lines of one kind the log takes, so that a client in a loop neither
+ * makes it grow as fast as it can nor buries what matters: so many in a window of time, the rest is
  * counted. Pure: the time comes in.
  */
 #ifndef SB_BASE_LOG_LIMIT_H

@@ -1,7 +1,7 @@
 /*
- * Deadlines in O(1): a queue holds sessions that all wait equally long, so the
- * one that joined first is always due first and no sorting is needed. A
- * session is in at most one queue.
+ * Deadlines in O(1): those in a queue, sessions for instance, all wait equally
+ * long, so the one that joined first is always due first and no sorting is
+ * needed. Each is in at most one queue.
  */
 #ifndef SB_CORE_DEADLINE_H
 #define SB_CORE_DEADLINE_H

@@ -1,7 +1,7 @@
 /*
  * The server: what clients touch. libwebsockets speaks HTTP and websocket on
- * the daemon's libuv loop; listening and accepting are ours (door.h), and a
- * websocket carries a session (ws.h).
+ * the daemon's libuv loop; listening and accepting are ours (door.c), and a
+ * websocket carries a session (ws.c).
  *
  * Uses core and nothing of store or ops. Everything runs in the loop's thread.
  */

@@ -122,7 +122,8 @@ static bool is_connected(struct sb_connection *connection)
 static void add_heartbeat(struct sb_connection *connection)
 {
 	sb_text_append_string(&connection->exchange->out, ":\n\n");
-	/* No echo comes back over a stream; TCP's own word has to do (TCP_USER_TIMEOUT, door.c). */
+	/* No echo comes back over a stream; TCP's own word has to do (TCP_USER_TIMEOUT, arrival.c).
+	 */
 	if (is_connected(connection))
 		sb_session_heard(connection->session);
 }
