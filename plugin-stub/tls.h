@@ -20,7 +20,7 @@ int sb_tls_rule(SSL_CTX *ctx, const char *host, const char *ca);
 /*
  * Follows the handshakes of a context. on_failure is told why one failed, in
  * OpenSSL's words: "wrong version number". What the server gives to resume by
- * is kept for the next: that costs both sides little, and a daemon that was
+ * is kept for the next: that costs both sides less, and a daemon that was
  * restarted has its thousands back sooner.
  */
 struct sb_tls_watch {
