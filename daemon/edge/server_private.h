@@ -119,8 +119,6 @@ uint16_t sb_door_port(const struct sb_door *door);
 /* Stops listening; the memory goes with the loop's close callback. */
 void sb_door_close(struct sb_server *server);
 
-size_t sb_door_queued(const struct sb_door *door);
-
 /* ---- arrival.c: who is it? ---- */
 
 /* Takes the descriptor. `peer` is who the socket says it is. */

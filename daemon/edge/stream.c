@@ -122,8 +122,7 @@ static bool is_connected(struct sb_connection *connection)
 static void add_heartbeat(struct sb_connection *connection)
 {
 	sb_text_append_string(&connection->exchange->out, ":\n\n");
-	/* No echo comes back over a stream; TCP's own word has to do (TCP_USER_TIMEOUT, arrival.c).
-	 */
+	/* No echo comes back over a stream; TCP's word has to do (TCP_USER_TIMEOUT, arrival.c). */
 	if (is_connected(connection))
 		sb_session_heard(connection->session);
 }
