@@ -156,7 +156,7 @@ void sb_connection_gone(struct sb_connection *connection)
 	sb_session_gone(connection->session);
 	sb_request_forget_token(connection->token);
 	sb_exchange_free(connection->exchange);
-	free(connection->message);
+	sb_ws_forget_message(connection);
 	if (connection == server->adopting)
 		server->adoption_failed = true;
 	server->connections--;

@@ -200,6 +200,8 @@ void sb_tickets_setup(SSL_CTX *tls, struct sb_server *server);
 
 int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		   size_t len);
+/* Wipes and frees what there is of a message that comes in parts: it may hold a token. */
+void sb_ws_forget_message(struct sb_connection *connection);
 
 /* ---- http.c: plain HTTP ---- */
 

@@ -200,33 +200,37 @@ static int on_established(struct sb_connection *connection, struct lws *wsi)
 	return 0;
 }
 
-static void forget_message(struct sb_connection *connection)
+void sb_ws_forget_message(struct sb_connection *connection)
 {
+	if (connection->message)
+		explicit_bzero(connection->message, connection->message_len);
 	free(connection->message);
 	connection->message = NULL;
 	connection->message_len = 0;
 }
 
-/* A part of a message that is not whole yet, or the last one of it. */
+/* A part of a message that is not whole yet, or the last one of it. Not by realloc(), which leaves
+ * what was there where it was. */
 static void on_part(struct sb_connection *connection, const char *bytes, size_t len, bool last)
 {
-	char *grown;
+	uint32_t before = connection->message_len;
+	char *grown = malloc(before + len + 1);
 
-	grown = realloc(connection->message, connection->message_len + len + 1);
 	if (!grown) {
-		forget_message(connection);
+		sb_ws_forget_message(connection);
 		sb_session_close(connection->session, SB_REASON_BUSY);
 		return;
 	}
+	if (before)
+		memcpy(grown, connection->message, before);
+	memcpy(grown + before, bytes, len);
+	sb_ws_forget_message(connection);
 	connection->message = grown;
-	memcpy(grown + connection->message_len, bytes, len);
-	connection->message_len += (uint32_t)len;
+	connection->message_len = before + (uint32_t)len;
 	if (last) {
 		sb_session_receive(connection->session, connection->message,
 				   connection->message_len);
-		explicit_bzero(connection->message,
-			       connection->message_len); /* it may hold a token */
-		forget_message(connection);
+		sb_ws_forget_message(connection);
 	}
 }
 
@@ -242,7 +246,7 @@ static void on_receive(struct sb_connection *connection, struct lws *wsi, const 
 		sb_session_refuse(connection->session, SB_REASON_BAD_MESSAGE,
 				  "a binary frame; messages are text");
 	} else if (connection->message_len + len + announced > SB_CLIENT_MESSAGE_MAX) {
-		forget_message(connection);
+		sb_ws_forget_message(connection);
 		sb_session_refuse(connection->session, SB_REASON_TOO_BIG,
 				  "a message over 16384 bytes");
 	} else if (last && !connection->message) {
