@@ -7,28 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_MAX 600
-
 static struct {
 	double *begun_s; /* of each caller's request */
 	float *took_s;	 /* of all answers */
 	size_t *free;	 /* a stack of callers that may be called */
 	size_t free_count, answers, room;
-	size_t statuses[STATUS_MAX];
+	size_t good; /* of the answers: 200 */
 } ask;
-
-static size_t number_of(const struct sb_caller *caller)
-{
-	return (size_t)(caller - sb_the_crowd.callers);
-}
 
 static void on_answer(struct sb_caller *caller)
 {
-	if (caller->status < STATUS_MAX)
-		ask.statuses[caller->status]++;
+	ask.good += caller->status == 200;
 	if (ask.answers < ask.room)
 		ask.took_s[ask.answers++] =
-			(float)(sb_crowd_now_s() - ask.begun_s[number_of(caller)]);
+			(float)(sb_crowd_now_s() - ask.begun_s[sb_crowd_number(caller)]);
 	sb_the_crowd.resumed += caller->resumed;
 	if (sb_the_crowd.plan->resume && !sb_the_crowd.line->ticket)
 		sb_the_crowd.line->ticket = SSL_SESSION_dup(SSL_get0_session(caller->tls));
@@ -47,7 +39,7 @@ static void on_ended(struct sb_caller *caller, int code, const char *why)
 	sb_the_crowd.on_their_way--;
 	if (!caller->status)
 		sb_crowd_lose(&sb_the_crowd, why);
-	ask.free[ask.free_count++] = number_of(caller);
+	ask.free[ask.free_count++] = sb_crowd_number(caller);
 }
 
 static const struct sb_caller_ops ops = {
@@ -71,22 +63,14 @@ static void ask_next(struct sb_crowd *crowd, size_t token)
 	}
 }
 
-static int compare(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void report(struct sb_crowd *crowd, double seconds)
 {
 	char more[256];
 
-	qsort(ask.took_s, ask.answers, sizeof(*ask.took_s), compare);
+	sb_crowd_sort(ask.took_s, ask.answers);
 	(void)snprintf(more, sizeof(more),
 		       "\"answers\":%zu,\"ok\":%zu,\"took_p50\":%.6f,\"took_p99\":%.6f,",
-		       ask.answers, ask.statuses[200],
-		       ask.answers ? (double)ask.took_s[ask.answers / 2] : 0,
+		       ask.answers, ask.good, ask.answers ? (double)ask.took_s[ask.answers / 2] : 0,
 		       ask.answers ? (double)ask.took_s[ask.answers * 99 / 100] : 0);
 	sb_crowd_report(crowd, "asked", seconds, more);
 }

@@ -49,6 +49,23 @@ void sb_crowd_count_code(struct sb_crowd *crowd, int code)
 	crowd->codes[code > 0 && code < SB_CROWD_CODES ? code : 0]++;
 }
 
+size_t sb_crowd_number(const struct sb_caller *caller)
+{
+	return (size_t)(caller - sb_the_crowd.callers);
+}
+
+static int compare(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+void sb_crowd_sort(float *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+}
+
 /* ---- messages ---- */
 
 void sb_crowd_hello(struct sb_caller *caller)

@@ -49,6 +49,11 @@ void sb_crowd_arrived(struct sb_caller *caller);
 void sb_crowd_lose(struct sb_crowd *crowd, const char *why);
 void sb_crowd_count_code(struct sb_crowd *crowd, int code);
 
+/* Which one of the crowd. */
+size_t sb_crowd_number(const struct sb_caller *caller);
+/* From the least to the most. */
+void sb_crowd_sort(float *values, size_t count);
+
 /* A hello, with its token if it has one. */
 void sb_crowd_hello(struct sb_caller *caller);
 bool sb_crowd_is(const char *bytes, size_t len, const char *type);

@@ -47,7 +47,6 @@ async def restart_all(pair, fleet, mailboxes, url, options, kill):
             await asyncio.to_thread(pair.restart, daemon, kill)
             # The last connection is that of the one who had to wait longest.
             await fleet.until(lambda: all(plugin.live for plugin in fleet.plugins))
-            await asyncio.sleep(2)  # so that the two do not run into one
             peaks.append(fleet.peak(begun))
             back.append(fleet.connections_since(begun)[-1] - begun)
         stop.set()

@@ -16,9 +16,8 @@
 
 struct seat {
 	double again_s; /* not to be called before */
-	float took_s;	/* from when the server listened until this one was live */
+	float took_s;	/* from when the first one was let in until this one was live */
 	uint16_t calls; /* that it needed */
-	bool waits;
 };
 
 static struct {
@@ -26,16 +25,11 @@ static struct {
 	size_t *queue; /* a ring of those who wait, in the order in which they were lost */
 	size_t first, waiting;
 	double quiet_until_s; /* nobody listens */
-	double open_s;	      /* the first TLS handshake after a loss began; 0: not yet */
+	double open_s;	      /* when the first one was let in since a loss; 0: not yet */
 	double until_s;	      /* when it ends by itself; 0: not yet known, or never */
 	uint64_t bookings;
 	size_t told; /* to come back later */
 } storm;
-
-static size_t number_of(const struct sb_caller *caller)
-{
-	return (size_t)(caller - sb_the_crowd.callers);
-}
 
 /* ---- in ---- */
 
@@ -70,7 +64,7 @@ static void acknowledge(struct sb_caller *caller, const char *bytes, size_t len)
 static void on_message(struct sb_caller *caller, const char *bytes, size_t len)
 {
 	static const char after[] = "\"reconnect_after_ms\":";
-	struct seat *seat = &storm.seats[number_of(caller)];
+	struct seat *seat = &storm.seats[sb_crowd_number(caller)];
 
 	sb_the_crowd.messages++;
 	if (sb_crowd_is(bytes, len, "booking")) {
@@ -102,7 +96,6 @@ static void wait_for_turn(size_t number)
 
 	storm.queue[(storm.first + storm.waiting) % size] = number;
 	storm.waiting++;
-	storm.seats[number].waits = true;
 }
 
 static void on_ended(struct sb_caller *caller, int code, const char *why)
@@ -117,7 +110,7 @@ static void on_ended(struct sb_caller *caller, int code, const char *why)
 	sb_crowd_count_code(crowd, code);
 	if (!strcmp(why, "cannot connect"))
 		storm.quiet_until_s = sb_crowd_now_s() + REFUSED_S;
-	wait_for_turn(number_of(caller));
+	wait_for_turn(sb_crowd_number(caller));
 }
 
 static const struct sb_caller_ops ops = {
@@ -142,7 +135,6 @@ static void call_back(struct sb_crowd *crowd)
 
 		storm.first = (storm.first + 1) % size;
 		storm.waiting--;
-		seat->waits = false;
 		if (now < seat->again_s) {
 			wait_for_turn(number);
 			continue;
@@ -153,13 +145,6 @@ static void call_back(struct sb_crowd *crowd)
 		else
 			wait_for_turn(number);
 	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
 }
 
 /* How long each of them took, from the quickest to the slowest. */
@@ -178,7 +163,7 @@ static void report_return(struct sb_crowd *crowd, const char *event, double seco
 			most_calls = storm.seats[i].calls;
 		storm.seats[i].calls = 0;
 	}
-	qsort(took, count, sizeof(*took), compare);
+	sb_crowd_sort(took, count);
 	(void)snprintf(more, sizeof(more),
 		       "\"bookings\":%llu,\"told\":%zu,\"calls_max\":%u,"
 		       "\"took_p50\":%.3f,\"took_p99\":%.3f,\"took_max\":%.3f,",
