@@ -145,7 +145,7 @@ const struct sb_ctl_command sb_command_db_init = {
 		"\n"
 		"Examples:\n"
 		"  slotbellctl db init --database postgresql:///bookings\n"
-		"  slotbellctl db init --daemon-role slotbelld --publisher-role webapp\n",
+		"  slotbellctl db init --daemon-role slotbell --publisher-role webapp\n",
 	.run = run_init,
 };
 

@@ -32,7 +32,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 @pytest.fixture(scope="module")
 def operator(one_host):
     """root may enrol and publish, as docs/operating.md advises."""
-    one_host.sql("CREATE ROLE root LOGIN; GRANT slotbell_admin TO root")
+    one_host.make_root_admin()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_all_is_well(host, doctor):
     found = doctor()
     assert {line["result"] for line in found.values()} == {"ok"}, found
     assert found["configuration"]["seen"] == "/etc/slotbell/slotbelld.conf; files are looked at as the daemon's user slotbell"
-    assert f"process {host.pid()}, " in found["daemon"]["seen"] and "as slotbelld" in found["database"]["seen"]
+    assert f"process {host.pid()}, " in found["daemon"]["seen"] and ", as slotbell" in found["database"]["seen"]
     assert host.sql("SELECT count(*) FROM slotbell.mailbox WHERE address LIKE 'canary%'") == "0"
 
 
@@ -138,11 +138,11 @@ def test_a_daemon_that_was_taken_over_gets_nothing_that_is_roots_by_what_it_says
 def test_no_rights_and_an_old_schema(host, doctor):
     host.start()
     noticed = ["daemon", "ready"]  # by the daemon itself, if it came to it meanwhile
-    host.sql("REVOKE slotbell_daemon FROM slotbelld")
+    host.sql("REVOKE slotbell_daemon FROM slotbell")
     try:
-        assert "the role slotbelld may not use" in doctor("rights", perhaps=noticed)["rights"]
+        assert "the role slotbell may not use" in doctor("rights", perhaps=noticed)["rights"]
     finally:
-        host.sql("GRANT slotbell_daemon TO slotbelld")
+        host.sql("GRANT slotbell_daemon TO slotbell")
     host.wait_database()
     host.sql("CREATE TABLE kept AS SELECT * FROM slotbell.migration WHERE version = (SELECT max(version) FROM slotbell.migration);"
              " DELETE FROM slotbell.migration WHERE version = (SELECT max(version) FROM slotbell.migration)")  # fmt: skip

@@ -54,7 +54,7 @@ class Shell:
 
 
 def prepare(host, tmp_path):
-    host.sql("DO $$ BEGIN IF to_regrole('root') IS NULL THEN CREATE ROLE root LOGIN; END IF; END $$; GRANT slotbell_admin TO root")
+    host.make_root_admin()
     host.box.install_packages(next((ROOT / "build/deb").glob("slotbell-plugin_*.deb")))
     host.configure(sessions__max=1000)
     renewed = certificate(tmp_path / "renewed")
