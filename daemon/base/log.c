@@ -6,15 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-/* Kinds of lines that are counted; there are fewer. Those beyond have no limit. */
-#define KINDS_MAX 64
-
 static struct {
 	enum sb_log_level level;
 	sb_log_sink *sink;
 	void *data;
 	uint64_t suppressed; /* in all */
-	struct sb_log_limit kinds[KINDS_MAX];
+	struct sb_log_limit kinds[SB_LOG_KINDS_MAX];
 } the_log = {.level = SB_LOG_INFO};
 
 void sb_log_set_level(enum sb_log_level level)
@@ -73,7 +70,7 @@ static uint32_t max_of(const char *event)
 /* NULL: there are more kinds than places. */
 static struct sb_log_limit *find(const char *event)
 {
-	for (size_t i = 0; i < KINDS_MAX; i++) {
+	for (size_t i = 0; i < SB_LOG_KINDS_MAX; i++) {
 		struct sb_log_limit *kind = &the_log.kinds[i];
 
 		if (!kind->event)
@@ -112,7 +109,7 @@ void sb_log_tick(void)
 {
 	uint64_t now = now_ms();
 
-	for (size_t i = 0; i < KINDS_MAX && the_log.kinds[i].event; i++)
+	for (size_t i = 0; i < SB_LOG_KINDS_MAX && the_log.kinds[i].event; i++)
 		tell_suppressed(the_log.kinds[i].event,
 				sb_log_limit_settle(&the_log.kinds[i], now));
 }

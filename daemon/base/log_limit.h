@@ -15,6 +15,8 @@
  * each, some thousand a second, and these are worth having. */
 #define SB_LOG_SESSION_LINES_MAX 20000
 #define SB_LOG_WINDOW_MS	 5000
+/* Kinds of lines that are counted; the daemon has fewer. Those beyond have no limit. */
+#define SB_LOG_KINDS_MAX 64
 
 struct sb_log_limit {
 	const char *event; /* a constant; NULL: free */

@@ -10,3 +10,4 @@ target_link_options(test_core_memory PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--w
 target_compile_definitions(test_core_memory PRIVATE WORLD_WRAPS_MEMORY=1)
 sb_unit_test(test_base_address LIBS sb_base)
 sb_unit_test(test_base_log LIBS sb_base)
+target_link_options(test_base_log PRIVATE -Wl,--wrap=clock_gettime)
