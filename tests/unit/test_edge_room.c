@@ -75,6 +75,21 @@ static void no_more_than_four_are_let_in_in_one_turn_of_the_loop(void **state)
 	end_all(0, 10);
 }
 
+static void up_to_four_go_in_together(void **state)
+{
+	struct door *door = *state;
+
+	for (size_t waiting = 3; waiting <= 5; waiting++) {
+		door->config.handshakes = 1;
+		visit_all(door, 0, 1 + waiting, SHOP);
+		door->config.handshakes = 64;
+		sb_room_serve(&door->server);
+		assert_int_equal(count_in(1, 1 + waiting), waiting < 4 ? waiting : 4);
+		assert_int_equal(sb_room_may_serve(&door->server), waiting > 4);
+		end_all(0, 1 + waiting);
+	}
+}
+
 static void a_place_among_the_handshakes_is_given_up_after_its_time(void **state)
 {
 	struct door *door = *state;
@@ -303,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(as_many_handshakes_at_once_as_the_limit),
 		CASE(no_more_than_four_are_let_in_in_one_turn_of_the_loop),
+		CASE(up_to_four_go_in_together),
 		CASE(a_place_among_the_handshakes_is_given_up_after_its_time),
 		CASE(who_says_nothing_is_closed_in_the_end),
 		CASE(a_changed_number_of_handshakes_counts_from_then_on),
