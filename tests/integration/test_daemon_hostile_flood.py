@@ -10,7 +10,8 @@ from witness import Witness
 
 pytest_plugins = ["fixtures_daemon"]
 
-MIB = 1 << 20
+# Measured: 0.2 to 0.8 MiB, of what libc keeps. 250 bytes that were not given back would be more with 9600 strangers.
+GROWTH = 2 << 20
 # All strangers here come from one address, which would be slowed down.
 ANY = {"sessions__unauthenticated_per_address": 0, "sessions__bad_tokens_per_minute": 0}
 
@@ -53,7 +54,7 @@ def test_ten_thousand_hellos_without_a_token(house):
             while not knocking.done():
                 await witness.rung()
             assert await knocking == {"4401": 9600}
-            assert daemon.rss_bytes() - before < 16 * MIB
+            assert daemon.rss_bytes() - before < GROWTH
             await witness.rung()
             return len(witness.seconds)
 
