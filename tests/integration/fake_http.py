@@ -9,7 +9,7 @@ import asyncio
 import json
 
 from ctl_support import wait_until
-from fake_server import SECONDS, Loop, cursor
+from fake_server import SECONDS, Loop, booking, cursor
 
 EPOCH_START = {"state": "ready", "retry_after_ms": 0, "epoch": "k3f9q2", "head": 5, "acked": 5, "pending": 0,
                "transports": ["websocket", "stream", "poll"]}  # fmt: skip
@@ -72,8 +72,43 @@ class Request:
             pass
 
 
-def acked(request):
+# ---- scripts that many tests have ----
+
+
+async def takes(request):
+    """An ack: it is saved."""
     request.answer(200, {"type": "acked", "cursor": request.json()["cursor"]})
+
+
+async def streams(request):
+    """A stream that says hello, and is quiet from then on."""
+    request.welcome()
+    await request.gone()
+
+
+async def polls(request):
+    """A poll that finds nothing: at once where that is asked for, else it waits as it was told to."""
+    if "wait=0" in request.query:
+        request.answer(200, {"messages": [{"type": "live", "cursor": cursor(5)}]})
+    else:
+        await request.gone()
+
+
+async def streams_one(request):
+    """A stream with one booking."""
+    request.welcome()
+    request.event(booking(6, "one"))
+    await request.gone()
+
+
+async def finds_one(request):
+    """A poll that finds one booking, and no more."""
+    request.answer(200, {"messages": [booking(6, "one"), {"type": "live", "cursor": cursor(6)}]})
+
+
+async def refuses(request):
+    """Whatever it is: no, and no word of why, as a proxy that lets no upgrade through."""
+    request.problem(403, None)
 
 
 class FakeHttp(Loop):
@@ -121,7 +156,7 @@ class FakeHttp(Loop):
         elif word == "reconnect":
             request.answer(200, EPOCH_START)
         elif word == "acks":
-            acked(request)
+            await takes(request)
         else:
             request.problem(404, None)
 

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from fake_http import EPOCH_START, FakeHttp
+from fake_http import EPOCH_START, FakeHttp, polls, refuses, streams
 from fake_server import FakeServer, cursor
 from plugin_process import PROGRAM
 
@@ -55,23 +55,7 @@ def test_a_long_wait_ends(start_with_clock, context):
 # ---- over plain HTTP ----
 
 
-async def streams(request):
-    request.welcome()
-    await request.gone()
-
-
-async def polls(request):
-    if "wait=0" in request.query:
-        request.answer(200, {"messages": [{"type": "live", "cursor": cursor(5)}]})
-    else:
-        await request.gone()
-
-
-async def refuses_the_upgrade(request):
-    request.problem(403, None)
-
-
-SCRIPTS = {"stream": streams, "bookings": polls, "session": refuses_the_upgrade}
+SCRIPTS = {"stream": streams, "bookings": polls, "session": refuses}
 
 
 def jump(running):

@@ -1,8 +1,8 @@
 """slotbell-plugin over plain HTTP at a server that does not answer, sends it away, or knows another history."""
 
 import pytest
-from fake_http import EPOCH_START, FakeHttp, acked
-from fake_server import booking, cursor
+from fake_http import EPOCH_START, FakeHttp, finds_one, polls, streams, streams_one, takes
+from fake_server import cursor
 
 pytest_plugins = ["fixtures_plugin"]
 
@@ -11,19 +11,6 @@ WAYS = pytest.mark.parametrize("way", ["stream", "poll"])
 
 async def mute(request):
     await request.gone()
-
-
-async def stays(request):
-    request.welcome()
-    await request.gone()
-
-
-async def nothing_new(request):
-    """A poll that finds nothing: at once the first time, else it waits as it was told to."""
-    if "wait=0" in request.query:
-        request.answer(200, {"messages": [{"type": "live", "cursor": cursor(5)}]})
-    else:
-        await request.gone()
 
 
 def then(first, *others):
@@ -48,7 +35,7 @@ def answers(status, reason, body=None, **headers):
 
 def good(way):
     """What a server does that is well."""
-    return {"stream": stays} if way == "stream" else {"bookings": nothing_new}
+    return {"stream": streams} if way == "stream" else {"bookings": polls}
 
 
 def entrance(way):
@@ -60,7 +47,7 @@ def entrance(way):
 
 
 def test_a_stream_whose_first_byte_never_comes_is_given_up(start, context):
-    with FakeHttp(context, stream=then(mute, stays)) as server:
+    with FakeHttp(context, stream=then(mute, streams)) as server:
         with start(server, "--transport", "stream").run() as running:
             assert running.wait_for("closed")["code"] == 1006
             running.wait_for("live")
@@ -74,7 +61,7 @@ def test_a_stream_that_brings_headers_and_nothing_more_is_given_up(start, contex
         request.begin_stream()
         await request.gone()
 
-    with FakeHttp(context, stream=then(headers_only, stays)) as server:
+    with FakeHttp(context, stream=then(headers_only, streams)) as server:
         with start(server, "--transport", "stream").run() as running:
             assert running.wait_for("closed")["code"] == 1006
             running.wait_for("live")
@@ -85,7 +72,7 @@ def test_a_stream_that_ended_and_of_which_nobody_says_why_is_made_anew(start, co
     async def ends(request):
         request.welcome()
 
-    with FakeHttp(context, stream=then(ends, stays), reconnect=mute) as server:
+    with FakeHttp(context, stream=then(ends, streams), reconnect=mute) as server:
         with start(server, "--transport", "stream").run() as running:
             closed = running.wait_for("closed")
             assert closed["code"] == 1006 and closed["reason"] == "the stream ended, and the server did not say why"
@@ -96,7 +83,7 @@ def test_a_stream_that_ended_and_of_which_nobody_says_why_is_made_anew(start, co
 
 @pytest.mark.parametrize("silent", ["reconnect", "bookings"])
 def test_a_poll_that_is_never_answered_is_given_up(start, context, silent):
-    scripts = {"bookings": nothing_new}
+    scripts = {"bookings": polls}
     scripts[silent] = then(mute, scripts.get(silent, answers(200, None, EPOCH_START)))
     with FakeHttp(context, **scripts) as server:
         with start(server, "--transport", "poll").run() as running:
@@ -108,22 +95,11 @@ def test_a_poll_that_is_never_answered_is_given_up(start, context, silent):
 @WAYS
 def test_an_ack_that_is_never_answered_ends_the_session_and_is_said_again(start, context, way):
     """The session itself looks well all the while: nothing but the ack shows that something is wrong."""
-    async def brings_one(request):
-        request.welcome()
-        request.event(booking(6, "one"))
-        await request.gone()
-
-    async def finds_one(request):
-        request.answer(200, {"messages": [booking(6, "one"), {"type": "live", "cursor": cursor(6)}]})
-
-    async def takes(request):
-        acked(request)
-
     scripts = {"acks": then(mute, takes)}
     if way == "stream":
-        scripts["stream"] = then(brings_one, brings_one)
+        scripts["stream"] = streams_one
     else:
-        scripts["bookings"] = then(finds_one, finds_one, nothing_new)
+        scripts["bookings"] = then(finds_one, finds_one, polls)
     with FakeHttp(context, **scripts) as server:
         with start(server, "--transport", way).run() as running:
             assert running.wait_for("written")["uid"] == "one"
@@ -158,7 +134,7 @@ def test_429_and_503_say_when_to_come_back(start, context, way, status, reason, 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_poll_in_the_midst_that_is_sent_away_comes_back_when_it_was_told_to(start, context, status):
     away = answers(status, "busy", Retry_After=5)
-    with FakeHttp(context, bookings=then(nothing_new, away)) as server:
+    with FakeHttp(context, bookings=then(polls, away)) as server:
         with start(server, "--transport", "poll").run() as running:
             running.wait_for("live")
             assert running.wait_for("waiting")["ms"] == 5000
@@ -167,21 +143,10 @@ def test_a_poll_in_the_midst_that_is_sent_away_comes_back_when_it_was_told_to(st
 
 @WAYS
 def test_an_ack_that_is_sent_away_is_said_again_when_it_was_told_to(start, context, way):
-    async def brings_one(request):
-        request.welcome()
-        request.event(booking(6, "one"))
-        await request.gone()
-
-    async def finds_one(request):
-        request.answer(200, {"messages": [booking(6, "one")]})
-
-    async def takes(request):
-        acked(request)
-
     away = answers(503, "degraded", {"reason": "degraded", "retry_after_ms": 700, "detail": "the database is away"},
                    Retry_After=1)  # fmt: skip
-    with FakeHttp(context, acks=then(away, takes), stream=brings_one,
-                  bookings=then(finds_one, finds_one, nothing_new)) as server:  # fmt: skip
+    with FakeHttp(context, acks=then(away, takes), stream=streams_one,
+                  bookings=then(finds_one, finds_one, polls)) as server:  # fmt: skip
         with start(server, "--transport", way).run() as running:
             assert "the database is away" in running.wait_for("closed")["reason"]
             assert running.wait_for("waiting")["ms"] == 700
@@ -208,20 +173,9 @@ def test_a_poll_asks_first_and_does_as_it_is_told(start, context, state, code):
 def test_a_reset_in_answer_to_an_ack_is_taken_and_acked(start, context, way):
     reset = {"type": "reset", "cursor": cursor(3, "m7d2x9"), "reason": "epoch"}
 
-    async def brings_one(request):
-        request.welcome()
-        request.event(booking(6, "one"))
-        await request.gone()
-
-    async def finds_one(request):
-        request.answer(200, {"messages": [booking(6, "one"), {"type": "live", "cursor": cursor(6)}]})
-
-    async def takes(request):
-        acked(request)
-
     scripts = {"acks": then(answers(409, None, reset), takes)}
     if way == "stream":
-        scripts["stream"] = brings_one
+        scripts["stream"] = streams_one
     else:
         scripts["bookings"] = then(finds_one, mute)
     with FakeHttp(context, **scripts) as server:
@@ -237,15 +191,7 @@ def test_a_reset_in_answer_to_an_ack_is_taken_and_acked(start, context, way):
 
 @WAYS
 def test_a_409_that_is_no_reset_is_no_ack(start, context, way):
-    async def brings_one(request):
-        request.welcome()
-        request.event(booking(6, "one"))
-        await request.gone()
-
-    async def finds_one(request):
-        request.answer(200, {"messages": [booking(6, "one")]})
-
-    with FakeHttp(context, acks=answers(409, "replaced"), stream=brings_one, bookings=finds_one) as server:
+    with FakeHttp(context, acks=answers(409, "replaced"), stream=streams_one, bookings=finds_one) as server:
         with start(server, "--transport", way).run() as running:
             assert running.wait_for("closed")["code"] == 4409
             assert running.wait_for("waiting")["for"] == "user"

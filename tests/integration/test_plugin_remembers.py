@@ -7,34 +7,14 @@ import json
 import time
 
 import pytest
-from fake_http import FakeHttp
-from fake_server import booking, cursor
+from fake_http import FakeHttp, finds_one, polls, refuses, streams, streams_one
+from fake_server import cursor
 
 pytest_plugins = ["fixtures_plugin", "fixtures_daemon"]
 
 
-async def streams(request):
-    request.welcome()
-    await request.gone()
-
-
-async def no_streams(request):
-    request.problem(403, None)
-
-
-async def polls(request):
-    if "wait=0" in request.query:
-        request.answer(200, {"messages": [{"type": "live", "cursor": cursor(5)}]})
-    else:
-        await request.gone()
-
-
-async def refuses_the_upgrade(request):
-    request.problem(403, None)
-
-
 def serve(context, stream=streams):
-    return FakeHttp(context, session=refuses_the_upgrade, stream=stream, bookings=polls)
+    return FakeHttp(context, session=refuses, stream=stream, bookings=polls)
 
 
 def put(plugin, **fields):
@@ -45,7 +25,7 @@ def paths(server):
     return [request.path.removeprefix("/v1/") for request in server.requests]
 
 
-@pytest.mark.parametrize("way,stream,first", [("stream", streams, "stream"), ("poll", no_streams, "reconnect")])
+@pytest.mark.parametrize("way,stream,first", [("stream", streams, "stream"), ("poll", refuses, "reconnect")])
 def test_the_next_start_begins_with_what_worked(start, context, way, stream, first):
     with serve(context, stream) as server:
         device = start(server)
@@ -116,19 +96,11 @@ def test_a_way_that_is_none_is_passed_over_and_the_cursor_is_kept(start, context
 
 @pytest.mark.parametrize("transport", ["stream", "poll"])
 def test_a_way_that_was_chosen_by_option_changes_nothing_that_is_remembered(start, context, transport):
-    async def brings_one(request):
-        request.welcome()
-        request.event(booking(6, "one"))
-        await request.gone()
-
-    async def finds_one(request):
-        request.answer(200, {"messages": [booking(6, "one"), {"type": "live", "cursor": cursor(6)}]})
-
     async def waits(request):
         await (finds_one if "wait=0" in request.query else polls)(request)
 
     remembered = {"transport": "poll", "transport_since": 1763976000}
-    with FakeHttp(context, stream=brings_one, bookings=waits) as server:
+    with FakeHttp(context, stream=streams_one, bookings=waits) as server:
         device = start(server, "--transport", transport)
         put(device, **remembered)
         with device.run() as running:
