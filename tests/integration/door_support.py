@@ -5,6 +5,7 @@ import json
 import os
 import re
 import select
+import signal
 import socket
 import struct
 import sys
@@ -12,8 +13,11 @@ import time
 
 import pytest
 from ctl_support import wait_until
+from session_client import Client, run
 
 SECONDS = 20
+ADA = "ada@example.com"
+SHOP, OTHERS = "127.0.0.2", "127.0.0.3"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 LOCAL, PROXY = 0x20, 0x21
 
@@ -54,6 +58,19 @@ def connect(daemon, source="127.0.0.1"):
     return made
 
 
+def client_from(source, daemon, token=None):
+    return Client(daemon, token, local_addr=(source, 0))
+
+
+def connect_at_once(daemon, count, source="127.0.0.1"):
+    """So many connections that say nothing; the process is stopped while they are made, so that it finds them all at once."""
+    os.kill(daemon.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED)
+    made = [connect(daemon, source) for _ in range(count)]
+    os.kill(daemon.pid, signal.SIGCONT)
+    return made
+
+
 def tls(daemon, plain):
     return daemon.tls().wrap_socket(plain, server_hostname=daemon.address)
 
@@ -77,6 +94,14 @@ def readable(connections, milliseconds=0):
     for number in found:
         poll.register(number, select.POLLIN)
     return [found[number] for number, _ in poll.poll(milliseconds)]
+
+
+def assert_a_plug_in_gets_in(daemon, token, source="127.0.0.1"):
+    async def story():
+        async with client_from(source, daemon, token) as client:
+            await client.welcome()
+
+    run(story())
 
 
 def is_closed(plain):

@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import subprocess
 
 import pytest
 import websockets
 from admin_client import metrics, value
-from door_support import connect, door, get, is_closed, leave, refused, tls, wait_alone, wait_closed
+from door_support import (ADA, OTHERS, SHOP, assert_a_plug_in_gets_in, client_from, connect, connect_at_once, door, get, is_closed,
+                          leave, refused, tls, wait_alone, wait_closed)
 from session_client import Client, run
-from test_door_limits import ADA, OTHERS, SHOP, client_from, frozen
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -86,15 +84,8 @@ def test_a_reload_changes_how_many_shake_hands_at_once(house):
     daemon, token = house.daemon(drain__seconds=1, sessions__handshakes=9, sessions__hello_seconds=300), house.enrol(ADA)
     daemon.reload(sessions__handshakes=3)
     wait_alone(daemon)
-    frozen(daemon)
-    held = [connect(daemon) for _ in range(12)]
-    os.kill(daemon.pid, signal.SIGCONT)
-
-    async def story():
-        async with house.client(daemon, token) as client:
-            await client.welcome()
-
-    run(story())
+    held = connect_at_once(daemon, 12)
+    assert_a_plug_in_gets_in(daemon, token)
     assert not any(is_closed(one) for one in held)
     assert door(daemon)["handshakes_peak"] == 3
 
