@@ -1,13 +1,17 @@
 """The admin listener as monitoring asks it, and its metrics by Prometheus' own strict parser."""
 
 import re
+import shutil
+import subprocess
 import urllib.error
 import urllib.request
 
+import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
+needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool, of package prometheus, is not there")
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -35,3 +39,10 @@ def metrics(daemon):
 
 def value(found, name, **labels):
     return found[name, tuple(sorted(labels.items()))]
+
+
+def promtool(*words, **more):
+    """What it prints: it must find no fault, and not grumble either."""
+    done = subprocess.run(["promtool", *map(str, words)], capture_output=True, text=True, check=False, timeout=120, **more)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    return done.stdout

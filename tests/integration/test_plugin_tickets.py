@@ -6,9 +6,9 @@ import ssl
 
 import pytest
 import websockets
+from admin_client import metrics, value
 from fake_server import FakeServer
 from plugin_process import Plugin
-from test_ops_admin import metrics, value
 
 pytest_plugins = ["fixtures_daemon", "fixtures_plugin"]
 
