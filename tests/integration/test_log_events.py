@@ -55,13 +55,15 @@ def test_the_catalogue_explains_each_and_no_other():
 
 
 def test_the_catalogue_quotes_only_fields_that_the_event_has():
-    events = {identifier: event for event, identifier in TABLE}
+    events, quoted = {identifier: event for event, identifier in TABLE}, 0
     for identifier, (_, text) in catalogue().items():
         formats = " ".join(line for _, event, line in calls() if event == events[identifier])
         if events[identifier] in ("log lines suppressed", "log lines lost"):  # its format stands beside the call
             formats = (ROOT / "daemon/base/log.c").read_text() + (ROOT / "daemon/ops/journal.c").read_text()
         for field in re.findall(r"@SLOTBELL_([A-Z_]+)@", text):
             assert f"{field.lower()}=" in formats, f"{events[identifier]} has no field {field.lower()}"
+            quoted += 1
+    assert quoted
 
 
 @pytest.mark.skipif(not shutil.which("journalctl"), reason="systemd's journalctl is not there")
