@@ -28,13 +28,18 @@ class Key(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def code(certificates):
-    """section.key -> Key, in the code's order."""
+def printed(certificates):
     run = slotbelld("-c", "/dev/null", "--print-config", "--set", f"tls.certificate={certificates / 'server.pem'}",
                     "--set", f"tls.key={certificates / 'server.key'}", "--set", "database.url=postgresql:///x")
     assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def code(printed):
+    """section.key -> Key, in the code's order."""
     section, comment, found = "", "", {}
-    for line in run.stdout.splitlines():
+    for line in printed.splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         elif line.startswith("# "):
@@ -43,7 +48,9 @@ def code(certificates):
             words = re.fullmatch(r"(.+) \((?:(\d+ to \d+ \w+), )?default: (.*?)(, restart)?\)", comment)
             assert words, comment
             what, limits, default, restart = words.groups()
-            found[f"{section}.{line.partition(' = ')[0]}"] = Key(what, limits or "", default, bool(restart))
+            name = f"{section}.{line.partition(' = ')[0]}"
+            assert name not in found
+            found[name] = Key(what, limits or "", default, bool(restart))
     return found
 
 
@@ -124,5 +131,12 @@ def test_each_key_is_explained_and_marked_where_it_needs_a_restart(code):
             assert len(words) > 20 and ("(restart)" in words) == code[name].restart, (name, words)
 
 
-def test_what_is_printed_names_no_key_twice_and_is_accepted(code):
+def test_no_two_keys_are_explained_by_the_same_words(code):
     assert len({key.what for key in code.values()}) == len(code)
+
+
+def test_what_is_printed_is_a_configuration_that_prints_the_same(printed, tmp_path):
+    file = tmp_path / "printed.conf"
+    file.write_text(printed)
+    again = slotbelld("-c", file, "--print-config")
+    assert again.returncode == 0 and again.stdout == printed, again.stderr
