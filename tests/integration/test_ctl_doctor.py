@@ -267,6 +267,13 @@ def test_too_few_descriptors(patient):
     assert "LimitNOFILE=19006" in found["descriptors"]["advice"]
 
 
+@pytest.mark.parametrize("limit, result", [(380, "fail"), (381, "ok"), (382, "ok")])
+def test_descriptors_below_at_and_above_what_sessions_want(patient, limit, result):
+    patient.start(prefix=("prlimit", f"--nofile={limit}:{limit}"), sessions__max=100)
+    found = patient.look(expect=1 if result == "fail" else 0)
+    assert {name for name, finding in found.items() if finding["result"] != "ok"} == ({"descriptors"} if result == "fail" else set())
+
+
 def test_a_daemon_that_is_stuck(patient):
     patient.start()
     patient.daemon.process.send_signal(signal.SIGSTOP)
@@ -293,8 +300,11 @@ def test_a_daemon_that_is_full_refuses_the_canary(patient):
 
 def test_what_is_typed_wrongly_is_refused(patient):
     patient.written()
-    for options in (["--queue-limit", "0"], ["--queue-limit", "101"], ["--queue-limit", "x"], ["--expiry-days", "-1"], ["more"], ["--nonsense"]):
+    for options in (["--queue-limit", "0"], ["--queue-limit", "100.1"], ["--queue-limit", "x"], ["--expiry-days", "-1"], ["--expiry-days", "3651"],
+                    ["more"], ["--nonsense"]):  # fmt: skip
         assert "doctor --help" in patient.run(*options, expect=2).stderr
+    for options in (["--queue-limit", "0.01", "--expiry-days", "0"], ["--queue-limit", "100", "--expiry-days", "3650"]):
+        patient.red(*options)  # for there is no daemon; what was typed is taken
 
 
 def test_a_second_daemon_is_found_by_its_socket(patient, tmp_path):

@@ -172,6 +172,13 @@ def test_the_socket_of_a_killed_daemon_is_taken_over_and_that_of_a_living_one_is
     assert house.ctl.json("--socket", path, "status")[0]["pid"] == second.pid
 
 
+def test_the_longest_path_that_the_kernel_takes(house, path):
+    """107 characters, as test_daemon_problems.py has them checked: there it listens, and there it is found."""
+    longest = path.with_name("x" * (107 - len(str(path.parent)) - 1))
+    daemon = house.daemon(control__socket=longest)
+    assert len(str(longest)) == 107 and house.ctl.json("--socket", longest, "status")[0]["pid"] == daemon.pid
+
+
 @pytest.mark.parametrize("socket_path, code, words", [
     ("/nowhere/control.sock", 1, 'key=control.socket problem="/nowhere/control.sock: no such file or directory"'),
     ("/tmp/" + "x" * 104, 3, "must be a path that begins with / and has at most 107 characters"),
