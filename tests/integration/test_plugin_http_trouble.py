@@ -33,11 +33,6 @@ def answers(status, reason, body=None, **headers):
     return script
 
 
-def good(way):
-    """What a server does that is well."""
-    return {"stream": streams} if way == "stream" else {"bookings": polls}
-
-
 def entrance(way):
     """The first request of a session."""
     return "stream" if way == "stream" else "reconnect"
