@@ -6,10 +6,10 @@ import re
 import subprocess
 
 from box import ROOT
-from host import Host
+from host import MAKE_DEB, VERSION, Host
 
 OLD = "0.0.9"
-NEW = re.search(r"project\(slotbell VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+NEW = VERSION
 NAMES = ("slotbelld", "slotbellctl", "slotbell-plugin")
 CONFIG = "/etc/slotbell/slotbelld.conf"
 UNIT = "slotbelld.service"
@@ -22,7 +22,7 @@ def build(version=NEW):
 
 @functools.cache
 def _built(version):
-    subprocess.run([ROOT / "config/deb/build", *([version] if version != NEW else [])], check=True, capture_output=True, text=True)
+    subprocess.run([MAKE_DEB, *([version] if version != NEW else [])], check=True, capture_output=True, text=True)
     architecture = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
     return {name: ROOT / f"build/deb/{name}_{version}-1_{architecture}.deb"
             for base in NAMES for name in (base, f"{base}-dbgsym")}  # fmt: skip

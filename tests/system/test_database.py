@@ -1,7 +1,5 @@
 """How the units reach the database: by a password that comes as a credential, and without any network of their own."""
 
-import urllib.request
-
 import pytest
 from box import ROOT, BoxError
 from host import ROLE
@@ -74,13 +72,8 @@ def test_without_a_network_bookings_ring_and_monitoring_looks(alone):
     mailbox, token = alone.enrol()
     alone.ring(mailbox, token)
 
-    def get(page):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:9464/{page}", timeout=30) as answer:
-            return answer.read()
-
-    assert alone.box.inside(get, "readyz") == b"ready\n"
-    assert b"\nslotbell_database_up 1" in alone.box.inside(get, "metrics")
+    assert alone.monitoring("readyz") == "ready\n"
+    assert "\nslotbell_database_up 1" in alone.monitoring("metrics")
     interfaces = alone.box.path(f"/proc/{alone.pid()}/net/dev").read_text().splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
     networks = [alone.box.run(["readlink", f"/proc/{pid}/ns/net"]) for pid in (1, alone.pid())]

@@ -29,15 +29,10 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 """
 
 
-@pytest.fixture(scope="module")
-def operator(one_host):
-    """root may enrol and publish, as docs/operating.md advises."""
-    one_host.make_root_admin()
-
-
 @pytest.fixture
-def doctor(host, operator):
+def doctor(host):
     """What doctor finds, by check: all must be there, and nothing but `red` may have failed."""
+    host.let_root_operate()
     host.configure(sessions__max=1000)
     host.box.write("/root/ca.pem", host.ca.read_text())
 

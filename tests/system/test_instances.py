@@ -2,13 +2,11 @@
 
 import contextlib
 import json
-import urllib.request
 
 import pytest
 from host import BoxError
 
 ONE, TWO = "slotbelld@1.service", "slotbelld@2.service"
-SECONDS = 30
 
 
 @pytest.fixture
@@ -22,14 +20,6 @@ def both(host):
 
 def sessions(host, number):
     return host.status("--instance", number)["sessions"]
-
-
-def metrics(host, number):
-    def get():
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:946{number}/metrics", timeout=SECONDS) as answer:
-            return answer.read().decode()
-    return host.box.inside(get)
 
 
 def test_each_has_its_own_and_they_share_the_port(both):
@@ -47,7 +37,7 @@ def test_each_has_its_own_and_they_share_the_port(both):
     assert pids == [both.status("--socket", f"/run/slotbell/{number}/control.sock")["pid"] for number in "12"]
     assert pids[0] != pids[1]
     for number in "12":
-        assert "\nslotbell_database_up 1" in metrics(both, number)
+        assert "\nslotbell_database_up 1" in both.monitoring("metrics", f"946{number}")
     assert both.box.run("stat -c '%U:%G %a' /run/slotbell/1/control.sock") == "slotbell:slotbell 660\n"
 
 
