@@ -54,6 +54,7 @@ def journalctl(daemon, *words):
     """What the real journal of this daemon says to these words, as dicts."""
     command = ["nsenter", "-t", str(daemon.pid), "-m", "journalctl", "--no-pager", "-o", "json", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert not done.stderr and done.returncode in (0, 1), done.stderr  # 1: it has none
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

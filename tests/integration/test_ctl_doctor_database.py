@@ -8,7 +8,7 @@ import pytest
 from ctl_support import ROOT
 from doctor_help import clock_program
 
-pytest_plugins = ["fixtures_doctor"]
+pytest_plugins = ["fixtures_doctor", "fixtures_bouncer"]
 
 
 def test_no_rights(patient):
@@ -102,6 +102,31 @@ def test_a_url_that_cannot_be_read_is_not_repeated(patient, url):
     patient.written().configure(database__url=url)
     told = patient.run("--json", expect=1)
     assert "marked" not in told.stdout + told.stderr and "secret" not in told.stdout + told.stderr
+
+
+def test_a_pooler_that_hands_connections_around(patient, bouncer):
+    patient.start()
+    with bouncer("transaction") as url:
+        patient.daemon.configure(database__url=url)
+        failed, found = patient.red()
+        assert failed == {"listen"} and "a NOTIFY was not heard within 5 s" in found["listen"]["seen"]
+        assert "PgBouncer in transaction mode" in found["listen"]["advice"]
+        assert found["listen"]["ms"] >= 5000
+    with bouncer("session") as url:
+        patient.daemon.configure(database__url=url)
+        assert patient.look()["listen"]["result"] == "ok"
+
+
+def test_a_role_that_may_connect_once_only(patient):
+    patient.start()
+    patient.house.cluster.psql("CREATE ROLE lone LOGIN CONNECTION LIMIT 1; GRANT slotbell_daemon TO lone")
+    try:
+        patient.daemon.configure(database__url=patient.house.cluster.url(patient.house.name, "lone"))
+        failed, found = patient.red()
+        assert failed == {"listen"} and "there is no second connection: " in found["listen"]["seen"]
+        assert "CONNECTION LIMIT" in found["listen"]["advice"]
+    finally:
+        patient.house.cluster.psql("DROP ROLE lone")
 
 
 def test_a_queue_that_fills(patient):

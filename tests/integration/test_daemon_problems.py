@@ -4,9 +4,9 @@ import re
 import subprocess
 
 import pytest
+from authority import issued
 from command_support import slotbelld
 from slotbelld import folded
-from test_ops_reload import expired
 
 pytest_plugins = ["fixtures_command"]
 
@@ -100,10 +100,11 @@ def test_a_key_of_another_certificate(file, tmp_path):
         assert line.startswith(f"--set: [tls] key = {tmp_path / name}: does not belong to the certificate")
 
 
-def test_a_certificate_that_has_expired_is_not_good(file, pair, tmp_path):
+def test_a_certificate_that_has_expired_is_not_good(file, tmp_path):
     """A reload would refuse it, and so does the check; a start has no better one, and warns."""
-    old = expired(tmp_path, pair["key"].parent)
-    run = slotbelld("-c", file, "--check-config", "--set", f"tls.certificate={old}")
+    folder = issued(tmp_path / "old", start="20200101000000Z", end="20200201000000Z")
+    old = folder / "server.pem"
+    run = slotbelld("-c", file, "--check-config", "--set", f"tls.certificate={old}", "--set", f"tls.key={folder / 'server.key'}")
     assert run.returncode == 3 and run.stdout == ""
     assert run.stderr == f"--set: [tls] certificate = {old}: has expired, by this machine's clock\n"
 

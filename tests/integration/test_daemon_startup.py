@@ -1,19 +1,12 @@
 """slotbelld at a database that it cannot use: it says why, in words for who runs it, waits, and goes on when it is mended."""
 
-import contextlib
-import os
-import pathlib
-import pwd
-import shutil
 import socket
-import subprocess
 import time
 
 import pytest
 from session_client import run
-from slotbelld import free_port
 
-pytest_plugins = ["fixtures_daemon"]
+pytest_plugins = ["fixtures_daemon", "fixtures_bouncer"]
 
 ADA = "ada@example.com"
 LOGIN = "slotbelld_login"  # as fixtures_daemon makes it
@@ -134,51 +127,17 @@ def test_a_server_that_is_not_there_yet(house):
 # ---- PgBouncer, the real one ----
 
 
-@contextlib.contextmanager
-def bouncer(house, folder, mode):
-    """A private PgBouncer before the house's database; it runs as PostgreSQL's user where we are root, which it refuses."""
-    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    assert program, "pgbouncer is not installed"
-    folder = pathlib.Path(folder)
-    folder.mkdir()
-    port = free_port()
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n{house.name} = host={house.cluster.socket_dir} port={house.cluster.port} user={LOGIN}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = {mode}\nlogfile =\n", encoding="utf-8")  # fmt: skip
-    command = [program, str(folder / "pgbouncer.ini")]
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        command = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups", "--", *command]
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], stdout=log, stderr=log)
-    try:
-        yield f"postgresql://{LOGIN}@127.0.0.1:{port}/{house.name}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def open_folder(tmp_path_factory):
-    """Where another user can read, too."""
-    folder = pathlib.Path(f"/tmp/sb-bouncer-{os.getpid()}")
-    folder.mkdir(mode=0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-def test_pgbouncer_that_hands_connections_around_is_named(house, open_folder, mode):
-    with bouncer(house, open_folder / mode, mode) as url:
+def test_pgbouncer_that_hands_connections_around_is_named(house, bouncer, mode):
+    with bouncer(mode) as url:
         daemon = begin(house, database__url=url)
         wait_for_log(daemon, "database problem", "PgBouncer in transaction mode")
         assert "database up" not in daemon.log_text()
         assert daemon.stop() == 0
 
 
-def test_pgbouncer_in_session_mode_serves(house, open_folder):
-    with bouncer(house, open_folder / "session", "session") as url:
+def test_pgbouncer_in_session_mode_serves(house, bouncer):
+    with bouncer("session") as url:
         daemon, token = begin(house, database__url=url), house.enrol(ADA)
         wait_for_log(daemon, "database up")
         rings(house, daemon, token)

@@ -149,7 +149,7 @@ def test_a_real_prometheus_finds_all_of_it_at_a_daemon_that_is_well(house, tmp_p
                 await asyncio.to_thread(look, prometheus)
 
     def look(prometheus):
-        rate = 'sum(rate(slotbell_acks_saved_total{job="slotbell"}[5s])) > 0'
+        rate = 'sum(rate(slotbell_acks_saved_total{job="slotbell"}[1m])) > 0'
         wait_until(lambda: prometheus.sees(rate), "the bookings are seen")
         wait_until(lambda: {rule["health"] for rule in prometheus.rules()} == {"ok"}, "every rule was evaluated")
         assert {rule["name"] for rule in prometheus.rules()} == set(ALERTS)

@@ -1,6 +1,5 @@
 """Reload: what changes at once, what needs a restart, what is refused; and that no session notices."""
 
-import re
 import signal
 import socket
 import ssl
@@ -8,6 +7,7 @@ import subprocess
 
 import pytest
 import websockets
+from authority import issued
 from session_client import run
 from slotbelld import certificate
 
@@ -64,15 +64,9 @@ def test_a_renewed_certificate_in_the_same_file(house, others):
     assert shown_certificate(daemon) == der(others / "server.pem") != old
 
 
-def expired(folder, own):
-    """Our own certificate, but over. Its signature fits no more, which is for clients to find out."""
-    times = list(re.finditer(rb"\x17\x0d(\d\d)", der(own / "server.pem")))  # UTCTime, RFC 5280 section 4.1.2.5
-    old = bytearray(der(own / "server.pem"))
-    for time in times:
-        old[time.start(1):time.end(1)] = b"20"
-    pem = folder / "old.pem"
-    pem.write_text(ssl.DER_cert_to_PEM_cert(bytes(old)))
-    return pem
+def expired(own, others):
+    old = issued(others / "old", start="20200101000000Z", end="20200201000000Z")
+    return old / "server.pem", old / "server.key"
 
 
 @pytest.mark.parametrize("pair, words", [
@@ -80,7 +74,7 @@ def expired(folder, own):
     (lambda own, others: (own / "gone.pem", own / "server.key"), "gone.pem: cannot be read: No such file or directory"),
     (lambda own, others: (own / "server.key", own / "server.key"), "not a certificate in PEM: no start line"),
     (lambda own, others: (own / "server.pem", own / "server.pem"), "not a private key in PEM"),
-    (lambda own, others: (expired(others, own), own / "server.key"), "has expired"),
+    (expired, "has expired"),
 ], ids=["of another", "gone", "no certificate", "no key", "expired"])
 def test_a_bad_pair_is_refused_and_the_old_one_stays(house, others, pair, words):
     daemon = house.daemon()

@@ -54,6 +54,7 @@ def test_a_crowd_comes_back_after_a_kill_and_has_what_it_missed(house, tmp_path)
             ).fetchone() == (0,), "all are acked")
     finally:
         end(crowd)
+    assert crowd.returncode == 0
 
 
 def test_a_storm_ends_after_the_seconds_that_were_given(house, tmp_path):
@@ -84,4 +85,5 @@ def test_questions_at_a_rate_are_all_answered_and_disturb_no_session(house, tmp_
         if asking:
             end(asking)
         end(crowd)
+    assert asking.returncode == 0
     assert crowd.returncode == 0, "nobody was lost"
