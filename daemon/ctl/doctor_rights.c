@@ -49,9 +49,8 @@ static void judge(struct sb_doctor *doctor, struct sb_finding *finding, const PG
 	} else if (*value(result, ATTRIBUTES)) {
 		sb_saw(finding, SB_HEALTH_WARN, "the role %s is more than it needs to be: %s", role,
 		       value(result, ATTRIBUTES));
-		sb_advise(finding,
-			  "give the daemon a role of its own: CREATE ROLE slotbell LOGIN; "
-			  "GRANT slotbell_daemon TO slotbell;");
+		sb_advise(finding, "give the daemon a role of its own: CREATE ROLE slotbell LOGIN; "
+				   "GRANT slotbell_daemon TO slotbell;");
 	} else if (*value(result, MORE_FUNCTIONS) || *value(result, TABLES)) {
 		sb_saw(finding, SB_HEALTH_WARN, "the role %s may more than it needs: %s%s%s", role,
 		       value(result, MORE_FUNCTIONS),
