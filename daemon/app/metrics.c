@@ -76,6 +76,12 @@ static void tell_door(struct sb_metrics *m, const struct sb_door_stats *stats)
 	sb_metrics_count(m, NULL, NULL, stats->addresses);
 	sb_metrics_counter(m, "slotbell_accepted", "Connections that were accepted.");
 	sb_metrics_count(m, NULL, NULL, stats->accepted);
+	sb_metrics_gauge(m, "slotbell_connections_kept",
+			 "Connections of plain HTTP that are kept for their next request.");
+	sb_metrics_count(m, NULL, NULL, stats->kept);
+	sb_metrics_counter(m, "slotbell_requests_kept",
+			   "Requests of plain HTTP that came by a connection that was kept.");
+	sb_metrics_count(m, NULL, NULL, stats->requests_kept);
 	sb_metrics_counter(m, "slotbell_refusals", "Connections that were turned away, by reason.");
 	for (enum sb_turned_away i = 0; i < SB_TURNED_AWAY_COUNT; i++)
 		sb_metrics_count(m, "reason", sb_turned_away_word(i), stats->turned_away[i]);
@@ -172,6 +178,7 @@ static void tell_limits(struct sb_metrics *m, const struct sb_config *config)
 		const char *key;
 		uint32_t value;
 	} limits[] = {
+		{"listen.keep_alive_seconds", config->listen_keep_alive_seconds},
 		{"sessions.max", config->sessions_max},
 		{"sessions.window", config->sessions_window},
 		{"sessions.hello_seconds", config->sessions_hello_seconds},

@@ -34,6 +34,7 @@ static void derive(struct sb_settings *settings)
 		.identity = settings->identity,
 		.ticket_keys = settings->ticket_keys,
 		.origins = config->listen_origins,
+		.keep_alive_ms = seconds_to_ms(config->listen_keep_alive_seconds),
 		.handshakes = config->sessions_handshakes,
 		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
 		.max_sessions = config->sessions_max,

@@ -30,7 +30,7 @@ struct sb_session {
 	struct sb_session *prev, *next; /* in hub->sessions */
 
 	uint64_t id;
-	int64_t device_id;  /* 0 before welcome */
+	int64_t device_id;  /* 0 before its token was found good */
 	int64_t session_no; /* of the device when this session took over; mode once: when it came */
 	int64_t expires_at_s; /* Unix time; 0: never */
 

@@ -173,6 +173,13 @@ void sb_session_tell(struct sb_session *session, const struct sb_authenticated *
 	sb_session_leave(session, words ? SB_REASON_BYE : SB_REASON_BUSY, words);
 }
 
+/* Its token is good. */
+static void know_device(struct sb_session *session)
+{
+	session->device_id = session->greeting->device_id;
+	session->hub->stats.unauthenticated--;
+}
+
 static const char *const role_words[] = {
 	[SB_ROLE_LIVE] = "live", [SB_ROLE_ONCE] = "once", [SB_ROLE_POLL] = "poll",
 	[SB_ROLE_ACK] = "ack",	 [SB_ROLE_ASK] = "ask",
@@ -193,6 +200,7 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		return;
 	}
 	if (session->role == SB_ROLE_ASK) {
+		know_device(session);
 		sb_session_tell(session, answer);
 		return;
 	}
@@ -202,10 +210,9 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_close(session, SB_REASON_BUSY);
 		return;
 	}
-	session->device_id = session->greeting->device_id;
+	know_device(session);
 	session->session_no = answer->session_no;
 	session->expires_at_s = answer->expires_at_s;
-	hub->stats.unauthenticated--;
 	session->epoch = answer->numbering.epoch;
 	session->saved = answer->acked < start.acked ? answer->acked : start.acked;
 	session->acked = start.acked;

@@ -66,6 +66,10 @@ static void flush(struct sb_connection *connection)
 			note_full(exchange);
 			return;
 		}
+		if (result == 0 && exchange->ended && exchange->keeps) {
+			sb_keep_connection(connection);
+			return;
+		}
 		if (result != 0 || exchange->ended) {
 			(void)lws_rx_flow_control(connection->wsi, 1);
 			sb_connection_kill(connection);

@@ -11,9 +11,8 @@
  * written here, to its SSL object, and a socket that is full is tried again
  * at the next tick.
  *
- * Each answer closes its connection: libwebsockets 4.1 mishandles an upgrade
- * that comes later on a connection that is kept alive (CVE-2025-11677). A
- * client that asks often resumes its TLS session, which is cheap.
+ * After the answer the connection is closed, or kept for the next request
+ * (keep.c).
  */
 #ifndef SB_EDGE_EXCHANGE_H
 #define SB_EDGE_EXCHANGE_H
@@ -40,8 +39,10 @@ struct sb_exchange {
 	struct sb_text out;	 /* to be sent, all of it, before more is made */
 	struct sb_text messages; /* answer.c: what was pulled so far, with commas between */
 	struct sb_frame *last;	 /* answer.c: the last of them; one reference */
+	bool may_be_followed;	 /* by another request on this connection */
+	bool keeps;		 /* its answer says so */
 	bool started;		 /* stream.c: status and headers are out */
-	bool ended;		 /* nothing is made any more: it closes when all is sent */
+	bool ended;		 /* nothing is made any more: it is over when all is sent */
 };
 
 /* ---- exchange.c: its life, and the way out ---- */
@@ -68,6 +69,14 @@ void sb_exchange_retry_full(struct sb_server *server);
  * headers. */
 int sb_request_opening(struct lws *wsi, enum sb_role role, struct sb_opening *ret_opening,
 		       const char **ret_detail);
+
+/* Whether it leaves no doubt where it ends, and does not ask for the connection's end itself: another
+ * request may follow it. RFC 9112 sections 6.3 and 9.3. */
+bool sb_request_may_be_followed(struct lws *wsi, bool posts);
+
+/* The Content-Length of a body. 0; -ENODATA: there is none; -EINVAL: it is no number, or 0;
+ * -EMSGSIZE: more than a message of ours has. */
+int sb_request_body_length(struct lws *wsi, uint32_t *ret_len);
 
 /* Whether a header that is a list of words, at most 126 bytes of them, has this one in it. */
 bool sb_request_lists(struct lws *wsi, enum lws_token_indexes header, const char *word);

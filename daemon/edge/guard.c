@@ -120,12 +120,21 @@ void sb_guard_open(struct sb_connection *connection)
 	struct sb_server *server = connection->server;
 	struct sb_address *address = connection->address;
 
-	if (connection->stage == SB_STAGE_ARRIVING)
+	switch ((enum sb_stage)connection->stage) {
+	case SB_STAGE_ARRIVING:
 		address->arriving--;
-	else if (connection->stage == SB_STAGE_TOLD)
+		break;
+	case SB_STAGE_TOLD:
 		address->told--;
-	else
+		break;
+	case SB_STAGE_KNOWN: /* has a further request; it was no stranger, so it has its place */
+		address->known--;
+		address->open++;
+		connection->stage = SB_STAGE_OPEN;
 		return;
+	default:
+		return;
+	}
 	/* There may be a place by now, even for one that came in to be told. */
 	if (!sb_room_has_place(server, address)) {
 		refuse(connection, SB_TURNED_AWAY_UNAUTHENTICATED);

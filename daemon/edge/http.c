@@ -113,23 +113,20 @@ static void begin(struct sb_connection *connection, const struct route *route)
 static void expect_body(struct sb_connection *connection)
 {
 	struct sb_exchange *exchange = connection->exchange;
-	char length[16];
-	char *end;
-	unsigned long size;
+	uint32_t size;
 
-	if (lws_hdr_copy(connection->wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH) <=
-	    0) {
+	switch (sb_request_body_length(connection->wsi, &size)) {
+	case 0:
+		break;
+	case -ENODATA:
 		sb_reply_problem(connection, 411, "say the body's Content-Length", NULL, 0, "");
 		return;
-	}
-	size = strtoul(length, &end, 10);
-	if (*end || size == 0) {
+	case -EMSGSIZE:
+		sb_reply_problem(connection, 413, "a message over 16384 bytes", "too-big", 0, "");
+		return;
+	default:
 		sb_reply_problem(connection, 400, "the body is an ack message", "bad-message", 0,
 				 "");
-		return;
-	}
-	if (size > SB_CLIENT_MESSAGE_MAX) {
-		sb_reply_problem(connection, 413, "a message over 16384 bytes", "too-big", 0, "");
 		return;
 	}
 	exchange->body = malloc(size);
@@ -212,6 +209,10 @@ static void on_request(struct sb_connection *connection)
 		return;
 	}
 	memcpy(connection->exchange->origin, origin, strlen(origin) + 1);
+	/* A stream says how it ends by ending. */
+	connection->exchange->may_be_followed =
+		route && route->begin == sb_answer_begin &&
+		sb_request_may_be_followed(wsi, method == METHOD_POST);
 	if (sb_guard_refuses(connection))
 		sb_reply_problem(connection, 429, "too many connections from this address",
 				 sb_reason_word(SB_REASON_TOO_MANY), sb_guard_return_ms(connection),
@@ -235,7 +236,7 @@ static void on_request(struct sb_connection *connection)
 		begin(connection, route);
 }
 
-/* The request is read; what may follow it on this connection never is. See exchange.h. */
+/* The request is read; what follows it, only once it is answered. See exchange.h. */
 static void stop_reading(struct lws *wsi)
 {
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);

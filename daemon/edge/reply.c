@@ -1,5 +1,5 @@
 /*
- * Answers of plain HTTP: status, headers, body, and the end of the connection.
+ * Answers of plain HTTP: status, headers, body, and what becomes of the connection.
  *
  * All goes into the exchange's `out`, which is sent at the end of the turn.
  */
@@ -74,16 +74,25 @@ void sb_reply_end(struct sb_connection *connection)
 
 void sb_reply_head(struct sb_connection *connection, int status, const char *more)
 {
-	struct sb_text *out = &connection->exchange->out;
+	struct sb_exchange *exchange = connection->exchange;
+	struct sb_text *out = &exchange->out;
 
+	exchange->keeps = sb_keep_may(connection);
 	sb_text_append_string(out, "HTTP/1.1 ");
 	sb_text_append_int(out, status);
 	sb_text_append_string(out, " ");
 	sb_text_append_string(out, phrase(status));
-	sb_text_append_string(out, "\r\nCache-Control: no-store\r\nConnection: close\r\n");
-	if (connection->exchange->origin[0]) {
+	sb_text_append_string(out, "\r\nCache-Control: no-store\r\nConnection: ");
+	if (exchange->keeps) {
+		sb_text_append_string(out, "keep-alive\r\nKeep-Alive: timeout=");
+		sb_text_append_int(out, connection->server->config->keep_alive_ms / 1000);
+	} else {
+		sb_text_append_string(out, "close");
+	}
+	sb_text_append_string(out, "\r\n");
+	if (exchange->origin[0]) {
 		sb_text_append_string(out, "Access-Control-Allow-Origin: ");
-		sb_text_append_string(out, connection->exchange->origin);
+		sb_text_append_string(out, exchange->origin);
 		sb_text_append_string(out, "\r\nAccess-Control-Expose-Headers: Retry-After\r\n"
 					   "Vary: Origin\r\n");
 	}

@@ -146,6 +146,41 @@ bool sb_request_lists(struct lws *wsi, enum lws_token_indexes header, const char
 	return lws_hdr_copy(wsi, list, sizeof(list) - 1, header) > 0 && is_listed(list, word);
 }
 
+bool sb_request_may_be_followed(struct lws *wsi, bool posts)
+{
+	char value[16];
+
+	/* lws keeps a connection by just these words. */
+	if (lws_hdr_copy(wsi, value, sizeof(value), WSI_TOKEN_HTTP) <= 0 ||
+	    strcmp(value, "HTTP/1.1"))
+		return false;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_CONNECTION) > 0 &&
+	    (lws_hdr_copy(wsi, value, sizeof(value), WSI_TOKEN_CONNECTION) <= 0 ||
+	     strcasecmp(value, "keep-alive")))
+		return false;
+	return lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0 &&
+	       lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) <= 0 &&
+	       (posts || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0);
+}
+
+int sb_request_body_length(struct lws *wsi, uint32_t *ret_len)
+{
+	char value[16];
+	unsigned long len;
+
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0)
+		return -ENODATA;
+	/* Digits, RFC 9110 section 8.6; said twice it is a list here, and no number. */
+	if (lws_hdr_copy(wsi, value, sizeof(value), WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
+	    value[strspn(value, "0123456789")])
+		return -EINVAL;
+	len = strtoul(value, NULL, 10); /* 15 digits at most */
+	if (len > SB_CLIENT_MESSAGE_MAX)
+		return -EMSGSIZE;
+	*ret_len = (uint32_t)len;
+	return len ? 0 : -EINVAL;
+}
+
 bool sb_request_origin(struct lws *wsi, const char *allowed, char origin[SB_ORIGIN_MAX + 1])
 {
 	origin[0] = '\0';

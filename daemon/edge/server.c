@@ -139,6 +139,9 @@ void sb_connection_opened(struct sb_connection *connection)
 {
 	release_slot(connection);
 	sb_deadline_stop(&connection->deadline);
+	if (connection->kept)
+		connection->server->stats.requests_kept++;
+	sb_keep_end(connection);
 	sb_guard_open(connection);
 }
 
@@ -152,6 +155,7 @@ void sb_connection_gone(struct sb_connection *connection)
 	release_slot(connection);
 	sb_deadline_stop(&connection->deadline);
 	sb_arrival_drop(connection->arrival);
+	sb_keep_end(connection);
 	sb_guard_leave(connection);
 	sb_session_gone(connection->session);
 	sb_request_forget_token(connection->token);
@@ -208,13 +212,17 @@ static void on_after_poll(uv_check_t *handle)
 	serve_ready(handle->data);
 }
 
+struct sb_connection *sb_connection_of_deadline(struct sb_deadline *deadline)
+{
+	return (struct sb_connection *)(void *)((char *)deadline -
+						offsetof(struct sb_connection, deadline));
+}
+
 static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
 {
 	struct sb_deadline *due = sb_deadlines_take(queue, now);
 
-	return due ? (struct sb_connection *)(void *)((char *)due -
-						      offsetof(struct sb_connection, deadline))
-		   : NULL;
+	return due ? sb_connection_of_deadline(due) : NULL;
 }
 
 void sb_server_tick(struct sb_server *server)
@@ -240,14 +248,17 @@ void sb_server_tick(struct sb_server *server)
 		else
 			sb_connection_gone(connection);
 	}
+	sb_keep_tick(server);
 	sb_guard_tick(server);
 	sb_room_tick(server);
 }
 
 uint64_t sb_server_due_ms(const struct sb_server *server)
 {
-	const struct sb_deadlines *const queues[] = {&server->slots, &server->openings,
-						     &server->patience, &server->holds, NULL};
+	const struct sb_deadlines *const queues[] = {
+		&server->slots,	   &server->openings, &server->kept,
+		&server->patience, &server->holds,    NULL,
+	};
 	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
 
 	for (const struct sb_deadlines *const *queue = queues; *queue; queue++) {
@@ -290,7 +301,7 @@ static int make_context(struct sb_server *server)
 	info.vhost_name = "slotbell";
 	info.protocols = protocols;
 	info.alpn = "http/1.1";
-	info.keepalive_timeout = 5;
+	info.keepalive_timeout = 0; /* keep.c's */
 	server->vhost = lws_create_vhost(server->context, &info);
 	return server->vhost ? 0 : -1;
 }
@@ -331,6 +342,7 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 	server->problem = ret_problem;
 	server->openings.wait_ms = config->opening_ms;
 	server->slots.wait_ms = SB_SLOT_MS;
+	sb_keep_configure(server);
 	sb_room_init(server);
 	sb_guard_init(server);
 	init_handles(server);
@@ -348,6 +360,7 @@ void sb_server_configure(struct sb_server *server, const struct sb_server_config
 	server->config = config;
 	if (!server->leaving)
 		sb_deadlines_set_wait(&server->openings, config->opening_ms, uv_now(server->loop));
+	sb_keep_configure(server);
 }
 
 uint16_t sb_server_port(const struct sb_server *server)
@@ -380,6 +393,7 @@ void sb_server_stop_accepting(struct sb_server *server)
 	sb_door_close(server);
 	server->leaving = true;
 	sb_deadlines_set_wait(&server->openings, SB_LEAVING_MS, uv_now(server->loop));
+	sb_keep_configure(server);
 }
 
 /* ---- the end ---- */

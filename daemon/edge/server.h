@@ -25,6 +25,7 @@ struct sb_server_config {
 	const struct sb_tls_identity *identity; /* see tls.h */
 	const struct sb_ticket_keys *ticket_keys; /* see tickets.h; NULL: one of the process' own */
 	const char *origins;   /* allowed Origin headers, separated by spaces or commas; "" none */
+	uint32_t keep_alive_ms; /* an answered connection waits so long for its next request; 0: not */
 	uint32_t handshakes;   /* connections between accept and hello's way, at most */
 	uint32_t opening_ms;   /* from accept to an open websocket */
 	uint32_t max_sessions; /* as the hub has it */

@@ -67,6 +67,7 @@ struct sb_connection {
 	bool adopted : 1;    /* libwebsockets was given it, and TLS begins */
 	bool handshaken : 1; /* TLS is established */
 	bool is_ready : 1;   /* in server->ready */
+	bool kept : 1;	     /* one of its requests was answered, and it waits for the next */
 	bool to_cut : 1;     /* the session wants it dropped */
 	bool close_sent : 1; /* our close frame is on its way */
 	bool deaf : 1;	     /* nothing more is sent: a close was sent or received, or it is gone */
@@ -88,6 +89,7 @@ struct sb_server {
 	struct sb_connection *adopting;	   /* the one inside the adopt call */
 	bool adoption_failed;		   /* it went while it was being adopted */
 	struct sb_deadlines openings;	   /* config->opening_ms */
+	struct sb_deadlines kept;	   /* config->keep_alive_ms, and a grace */
 	struct sb_deadlines slots;	   /* how long one connection may hold a handshake slot */
 	struct sb_arrival *arrivals;	   /* those whose PROXY header is read */
 	struct sb_addresses addresses;
@@ -161,7 +163,7 @@ void sb_guard_log(const struct sb_server *server);
 
 /* It may come into the waiting room; its address is this one. -1: close it, without a word. */
 int sb_guard_admit(struct sb_connection *connection, const struct sb_ip *ip);
-/* It is open: whether it is welcome is known now. */
+/* It is open, or has a further request: whether it is welcome is known now. */
 void sb_guard_open(struct sb_connection *connection);
 /* It is open, and one too many of its address. */
 bool sb_guard_refuses(const struct sb_connection *connection);
@@ -208,7 +210,23 @@ void sb_ws_forget_message(struct sb_connection *connection);
 int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		     size_t len);
 
+/* ---- keep.c: connections of plain HTTP that wait for their next request ---- */
+
+/* After config->keep_alive_ms or server->leaving has changed. */
+void sb_keep_configure(struct sb_server *server);
+/* Whether the connection stays when its exchange is over; to be known when the answer's head is
+ * written. */
+bool sb_keep_may(const struct sb_connection *connection);
+/* The answer is out: the exchange goes, the connection stays. It may be gone after. */
+void sb_keep_connection(struct sb_connection *connection);
+/* It has its next request, or goes. */
+void sb_keep_end(struct sb_connection *connection);
+void sb_keep_tick(struct sb_server *server);
+
 /* ---- server.c ---- */
+
+/* Whose deadline that is. */
+struct sb_connection *sb_connection_of_deadline(struct sb_deadline *deadline);
 
 /* One that was accepted. NULL when out of memory. */
 struct sb_connection *sb_connection_new(struct sb_server *server);
@@ -224,7 +242,7 @@ void sb_connection_wake(struct sb_link *link);
 void sb_connection_cut(struct sb_link *link);
 /* Drops it at once: without a close frame, and without waiting for anything. */
 void sb_connection_kill(struct sb_connection *connection);
-/* It is no handshake any more. */
+/* It is no handshake any more; or, one that was kept, its next request is read. */
 void sb_connection_opened(struct sb_connection *connection);
 /* The wsi goes: the last touch. */
 void sb_connection_gone(struct sb_connection *connection);

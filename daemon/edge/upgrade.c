@@ -76,6 +76,8 @@ int sb_upgrade_confirm(struct lws *wsi)
 	struct refusal refusal;
 	char upgrade[16];
 
+	if (connection->kept)
+		return -1; /* see keep.c */
 	if (lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0 ||
 	    strcasecmp(upgrade, "websocket"))
 		return -1;

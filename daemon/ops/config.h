@@ -32,6 +32,8 @@
 	  "browser origins that may connect, separated by spaces; none: no browser")               \
 	X(listen, trusted_proxies, TEXT, RELOAD, listen_trusted_proxies, "", 0, 0, "",             \
 	  "proxies that send a PROXY header: addresses and networks, as 10.0.0.0/8")               \
+	X(listen, keep_alive_seconds, NUMBER, RELOAD, listen_keep_alive_seconds, "15", 0, 300,     \
+	  "seconds", "plain HTTP: an idle connection is kept for its next request; 0: never")      \
 	X(tls, certificate, NEEDED, RELOAD, tls_certificate, "", 0, 0, "",                         \
 	  "PEM file: the certificate and its chain")                                               \
 	X(tls, key, NEEDED, RELOAD, tls_key, "", 0, 0, "",                                         \

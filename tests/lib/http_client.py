@@ -1,10 +1,11 @@
 """slotbell.v1 over plain HTTP for tests, independent of ours: asyncio, and bytes that one can see.
 
-Each request has a connection of its own, as the daemon closes it after the answer.
+Each request has a connection of its own, unless it is made by a Kept one.
 """
 
 import asyncio
 import json
+import ssl
 
 SECONDS = 20
 
@@ -79,6 +80,38 @@ async def poll(daemon, token, after=None, limit=None, wait=None, **options):
 async def ack(daemon, token, cursor, failed=None):
     return await request(daemon, "POST", "/v1/acks", token,
                          body={"type": "ack", "cursor": cursor, **({"failed": failed} if failed else {})})
+
+
+class Kept:
+    """One connection for requests one after the other. `async with Kept(daemon) as kept`."""
+
+    def __init__(self, daemon, token=None):
+        self.daemon, self.token = daemon, token
+
+    async def __aenter__(self):
+        self.reader, self.writer = await connect(self.daemon)
+        return self
+
+    async def __aexit__(self, *_):
+        self.writer.transport.abort()
+
+    async def answer(self, seconds=SECONDS):
+        async def go():
+            status, found = await read_head(self.reader)
+            return Response(status, found, await self.reader.readexactly(int(found["content-length"])))
+
+        return await asyncio.wait_for(go(), seconds)
+
+    async def ask(self, method, path, body=None, headers=None):
+        self.writer.write(head(method, path, {**bearer(self.token), **(headers or {})}, body))
+        return await self.answer()
+
+    async def rest(self, seconds=SECONDS):
+        """What comes before the connection ends, and that it does."""
+        try:
+            return await asyncio.wait_for(self.reader.read(), seconds)
+        except (ConnectionError, ssl.SSLError):
+            return b""
 
 
 class Stream:
