@@ -155,8 +155,9 @@ static int send_request(struct sb_caller *caller)
 
 	if (line->path)
 		len = snprintf(request, sizeof(request),
-			       "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
-			       line->path, line->name, caller->token);
+			       "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n",
+			       line->path, line->name, caller->token,
+			       line->keep ? "" : "Connection: close\r\n");
 	else
 		len = snprintf(
 			request, sizeof(request),
@@ -165,14 +166,28 @@ static int send_request(struct sb_caller *caller)
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: slotbell.v1\r\n\r\n",
 			line->name);
 	caller->state = SB_CALLER_UPGRADE;
-	watch(caller, EPOLLIN);
 	return SSL_write(caller->tls, request, len) == len ? 0 : -1; /* an empty socket takes it */
+}
+
+int sb_caller_ask(struct sb_caller *caller)
+{
+	caller->status = 0;
+	return send_request(caller) == 0 ? 0 : -EPIPE;
 }
 
 /* ---- in ---- */
 
-/* The length of the answer's head when it is whole, 0 when not, -1 when it is not what was asked.
- */
+/* The length of the answer's body, as its head says it. */
+static size_t body_len(const unsigned char *head, size_t len)
+{
+	static const char name[] = "\r\nContent-Length: ";
+	const unsigned char *at = memmem(head, len, name, sizeof(name) - 1);
+
+	return at ? strtoul((const char *)at + sizeof(name) - 1, NULL, 10) : 0;
+}
+
+/* The length of the answer when it is whole, of an upgrade's that of its head; 0 when it is not,
+ * -1 when it is not what was asked. */
 static ssize_t take_answer(struct sb_caller *caller, const unsigned char *bytes, size_t len)
 {
 	static const char good[] = "HTTP/1.1 101 ", any[] = "HTTP/1.1 ";
@@ -181,6 +196,8 @@ static ssize_t take_answer(struct sb_caller *caller, const unsigned char *bytes,
 	if (!end)
 		return len < 4096 ? 0 : -1;
 	if (caller->line->path && !memcmp(bytes, any, sizeof(any) - 1)) {
+		if (len < (size_t)(end + 4 - bytes) + body_len(bytes, (size_t)(end - bytes)))
+			return 0;
 		caller->status = (uint16_t)strtoul((const char *)bytes + sizeof(any) - 1, NULL, 10);
 		caller->state = SB_CALLER_ANSWERED;
 		caller->ops->opened(caller);
@@ -324,6 +341,7 @@ static void shake_hands(struct sb_caller *caller)
 	result = SSL_connect(caller->tls);
 	if (result == 1) {
 		caller->resumed = SSL_session_reused(caller->tls);
+		watch(caller, EPOLLIN);
 		if (send_request(caller) != 0)
 			end(caller, "cannot send the request");
 		return;

@@ -24,6 +24,7 @@ struct sb_line {
 	 * word; NULL: full handshakes. */
 	SSL_SESSION *ticket;
 	const char *path; /* a plain GET of this instead of the upgrade, with the token; or NULL */
+	bool keep;	  /* then asks for more than one by each connection */
 	int epoll;
 };
 
@@ -33,8 +34,7 @@ enum sb_caller_state {
 	SB_CALLER_TLS,
 	SB_CALLER_UPGRADE,
 	SB_CALLER_OPEN,
-	SB_CALLER_ANSWERED /* a plain request; the server's end of the connection is still to come
-			    */
+	SB_CALLER_ANSWERED /* a plain request: another may follow, or the server ends it */
 };
 
 struct sb_caller;
@@ -69,6 +69,9 @@ struct sb_caller {
 /* Begins a connection: 0, or -errno. The caller is zeroed but for line, ops and token, or has
  * ended. */
 int sb_caller_call(struct sb_caller *caller);
+
+/* One more plain request, by the connection of one that is ANSWERED: 0, or -EPIPE. */
+int sb_caller_ask(struct sb_caller *caller);
 
 /* Its socket is ready. May end it. */
 void sb_caller_serve(struct sb_caller *caller, uint32_t events);

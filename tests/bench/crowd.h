@@ -14,6 +14,7 @@ struct sb_crowd_plan {
 	size_t token_count;
 	double seconds; /* to stay; 0: until stdin ends or a signal comes */
 	double rate;	/* ask: requests per second */
+	bool keep;	/* ask: more than one by each connection */
 	bool resume;	/* TLS sessions, after the first */
 };
 
@@ -29,7 +30,8 @@ int sb_crowd_shake(struct sb_line *line, const struct sb_crowd_plan *plan);
  */
 int sb_crowd_storm(struct sb_line *line, const struct sb_crowd_plan *plan);
 
-/* GET /v1/reconnect at a rate, a connection each, tokens in turn: counts the answers. */
+/* GET /v1/reconnect at a rate, a connection each or by some that are kept, tokens in turn: counts
+ * the answers. */
 int sb_crowd_ask(struct sb_line *line, const struct sb_crowd_plan *plan);
 
 /* So many connections, each with a hello without a token: counts the close codes. */

@@ -35,6 +35,7 @@ static const char help[] =
 	"  --connecting N     on their way in at once (64)\n"
 	"  --seconds S        to stay, or to ask, so long; by default until standard input ends\n"
 	"  --rate N           ask: requests per second (100)\n"
+	"  --keep             ask: more than one question by each connection\n"
 	"  --resume           resume the TLS session of the first one\n"
 	"  --help             print this, and end\n"
 	"\n"
@@ -65,7 +66,7 @@ static bool read_number(const char *text, double *ret_value)
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-	enum { URL = 256, CA, TOKENS, SESSIONS, CONNECTING, SECONDS, RATE, RESUME, HELP };
+	enum { URL = 256, CA, TOKENS, SESSIONS, CONNECTING, SECONDS, RATE, KEEP, RESUME, HELP };
 	static const struct option known[] = {
 		{"url", required_argument, NULL, URL},
 		{"ca", required_argument, NULL, CA},
@@ -74,6 +75,7 @@ static int read_options(int argc, char **argv, struct options *options)
 		{"connecting", required_argument, NULL, CONNECTING},
 		{"seconds", required_argument, NULL, SECONDS},
 		{"rate", required_argument, NULL, RATE},
+		{"keep", no_argument, NULL, KEEP},
 		{"resume", no_argument, NULL, RESUME},
 		{"help", no_argument, NULL, HELP},
 		{0},
@@ -107,6 +109,9 @@ static int read_options(int argc, char **argv, struct options *options)
 			break;
 		case RATE:
 			options->plan.rate = number;
+			break;
+		case KEEP:
+			options->plan.keep = true;
 			break;
 		case RESUME:
 			options->plan.resume = true;

@@ -3,7 +3,8 @@
 
 Each round: bookings are published at an even rate to one live session, first
 with nobody else there, then with slotbell-bench asking GET /v1/reconnect so many
-times a second, by resumed connections, with tokens in turn. Latency is told
+times a second, with tokens in turn: by a resumed connection each, then by 512
+connections that are kept. Latency is told
 twice: from before publish() is sent until the message is read, by a client in
 Python that has to share the processors with all the others; and from the start
 of COMMIT until the daemon wrote the message, by its own histogram, which is the
@@ -57,39 +58,36 @@ def within(before, after, share):
     return next(bound * 1000 for bound in sorted(counts) if counts[bound] >= share * max(counts.values()))
 
 
-def ask(daemon, folder, options):
+def ask(daemon, folder, options, how):
     return subprocess.Popen(
         [str(word) for word in (BUILD / "slotbell-bench", "ask", "--url", daemon.url, "--ca", daemon.ca, "--tokens", folder / "tokens",
-                                "--sessions", 512, "--rate", options.rate, "--seconds", options.seconds, "--resume")],
+                                "--sessions", 512, "--rate", options.rate, "--seconds", options.seconds, "--resume",
+                                *(["--keep"] if how == "kept" else []))],
         stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 async def measure(daemon, admin, folder, url, token, mailbox, options):
+    """{"calm", "own", "kept": what was seen}: nobody asks; each by a connection of its own; by some that are kept."""
+    found = {}
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection, Client(daemon, token) as client:
         await client.welcome()
         await client.until("live")
-        at_first = await asyncio.to_thread(sent_histogram, admin)
-        cpu = cpu_ns(daemon.pid)
-        calm = await deliver(client, connection, mailbox, options.bookings, options.seconds)
-        calm_cpu = cpu_ns(daemon.pid) - cpu
-        between = await asyncio.to_thread(sent_histogram, admin)
-        process = ask(daemon, folder, options)
-        cpu = cpu_ns(daemon.pid)
-        busy = await deliver(client, connection, mailbox, options.bookings, options.seconds)
-        out, _ = await asyncio.to_thread(process.communicate)
-        busy_cpu = cpu_ns(daemon.pid) - cpu
-        at_last = await asyncio.to_thread(sent_histogram, admin)
-    asked = json.loads(out)
-    assert asked["lost"] == 0 and asked["ok"] == asked["answers"], asked
-    return {
-        "answers": asked["answers"], "per_second": asked["answers"] / asked["seconds"], "resumed": asked["resumed"],
-        "answer_p50_ms": asked["took_p50"] * 1000, "answer_p99_ms": asked["took_p99"] * 1000,
-        "cpu_us": (busy_cpu - calm_cpu) / asked["answers"] / 1000,
-        **{f"{name}_sent_{share:.0%}": within(*pair, share) for name, pair in
-           (("calm", (at_first, between)), ("busy", (between, at_last))) for share in (0.5, 0.99)},
-        **{f"{name}_{word}_ms": value * 1000 for name, found in (("calm", calm), ("busy", busy))
-           for word, value in (("p50", statistics.median(found)), ("p99", statistics.quantiles(found, n=100)[98]))},
-    }
+        for how in ("calm", "own", "kept"):
+            before, cpu = await asyncio.to_thread(sent_histogram, admin), cpu_ns(daemon.pid)
+            asking = ask(daemon, folder, options, how) if how != "calm" else None
+            took = await deliver(client, connection, mailbox, options.bookings, options.seconds)
+            out, _ = await asyncio.to_thread(asking.communicate) if asking else ("{}", None)
+            found[how] = {
+                **json.loads(out), "cpu_ns": cpu_ns(daemon.pid) - cpu,
+                "p50_ms": statistics.median(took) * 1000, "p99_ms": statistics.quantiles(took, n=100)[98] * 1000}
+            after = await asyncio.to_thread(sent_histogram, admin)
+            found[how].update({f"sent_{share:.0%}": within(before, after, share) for share in (0.5, 0.99)})
+    for how in ("own", "kept"):
+        asked = found[how]
+        assert asked["lost"] == 0 and asked["ok"] == asked["answers"], asked
+        asked["cpu_us"] = (asked["cpu_ns"] - found["calm"]["cpu_ns"]) / asked["answers"] / 1000
+        asked["per_second"] = asked["answers"] / asked["seconds"]
+    return found
 
 
 def main():
@@ -115,14 +113,16 @@ def main():
         finally:
             daemon.stop()
 
-    def middle(name):
-        return statistics.median(row[name] for row in rows)
-    print(f"{middle('per_second'):.0f} questions a second, {middle('resumed') / middle('answers'):.0%} of them resumed:"
-          f" {middle('cpu_us'):.0f} µs of CPU each; answered after {middle('answer_p50_ms'):.1f} ms, 99 % within {middle('answer_p99_ms'):.1f} ms\n")
-    print("| bookings | COMMIT to sent, 50 % / 99 % within | publish() to read in Python, 50 % / 99 % within |\n|---|---|---|")
-    for name, words in (("calm", "alone"), ("busy", "beside the questions")):
-        print(f"| {words} | {middle(name + '_sent_50%'):g} / {middle(name + '_sent_99%'):g} ms"
-              f" | {middle(name + '_p50_ms'):.1f} / {middle(name + '_p99_ms'):.1f} ms |")
+    def middle(how, name):
+        return statistics.median(row[how][name] for row in rows)
+    print("| questions | a second | connections | CPU of the daemon each | answered, 50 % / 99 % within"
+          " | bookings: COMMIT to sent, 50 % / 99 % within | publish() to read in Python, 50 % / 99 % within |\n|---|---|---|---|---|---|---|")
+    for how, words in (("calm", "none"), ("own", "by a connection each, resumed"), ("kept", "by connections that are kept")):
+        asked = "| | |" if how == "calm" else (
+            f"{middle(how, 'per_second'):.0f} | {middle(how, 'connections'):.0f} | {middle(how, 'cpu_us'):.0f} µs"
+            f" | {middle(how, 'took_p50') * 1000:.1f} / {middle(how, 'took_p99') * 1000:.1f} ms")
+        print(f"| {words} | {asked} | {middle(how, 'sent_50%'):g} / {middle(how, 'sent_99%'):g} ms"
+              f" | {middle(how, 'p50_ms'):.1f} / {middle(how, 'p99_ms'):.1f} ms |")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ pytest_plugins = ["fixtures_daemon"]
 
 # key -> least, most, another value than the default. sessions.window and heartbeat_seconds need a restart.
 LIMITS = {
+    "listen.keep_alive_seconds": (0, 300, 9),
     "sessions.hello_seconds": (1, 300, 7),
     "sessions.stalled_seconds": (5, 86400, 77),
     "sessions.max": (1, 1000000, 777),
@@ -29,16 +30,17 @@ OTHER_NUMBERS = {"sessions.window", "sessions.heartbeat_seconds"}
 
 
 def printed(daemon):
-    """The numbers of [sessions], as --print-config has them."""
+    """The numbers of [listen] and [sessions], as --print-config has them."""
     daemon.configure()
     done = subprocess.run([daemon.program, "--config", daemon.config, "--print-config"], capture_output=True, text=True, check=True)
     found, section = {}, None
     for line in done.stdout.splitlines():
         if line.startswith("["):
             section = line.strip("[]")
-        elif section == "sessions" and "=" in line:
+        elif section in ("listen", "sessions") and "=" in line:
             key, _, text = line.partition("=")
-            found[f"sessions.{key.strip(' #')}"] = int(text)
+            if text.strip().isdecimal():
+                found[f"{section}.{key.strip(' #')}"] = int(text)
     return found
 
 

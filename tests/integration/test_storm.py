@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from ctl_support import wait_until
 from slotbelld import ENVIRONMENT, ROOT, built
 
@@ -70,17 +72,19 @@ def test_a_storm_ends_after_the_seconds_that_were_given(house, tmp_path):
         end(crowd)
 
 
-def test_questions_at_a_rate_are_all_answered_and_disturb_no_session(house, tmp_path):
+@pytest.mark.parametrize("keep", [False, True], ids=["by a connection each", "by kept ones"])
+def test_questions_at_a_rate_are_all_answered_and_disturb_no_session(house, tmp_path, keep):
     daemon = house.daemon(sessions__unauthenticated_per_address=0)
     (tmp_path / "tokens").write_text("\n".join(enrol(house.ctl.url, 20)) + "\n")
     crowd = bench(daemon, tmp_path / "tokens", "idle")
     asking = None
     try:
         assert said(crowd, "live")["live"] == 20
-        asking = bench(daemon, tmp_path / "tokens", "ask", "--rate", 100, "--seconds", 3, "--resume")
+        asking = bench(daemon, tmp_path / "tokens", "ask", "--rate", 100, "--seconds", 3, "--resume", *(["--keep"] if keep else []))
         asked = said(asking, "asked")
         assert asked["ok"] == asked["answers"] >= 100 and asked["lost"] == 0
-        assert asked["resumed"] == asked["answers"] - 1, "only the first one shook hands in full"
+        assert asked["connections"] == (20 if keep else asked["answers"])
+        assert asked["resumed"] == asked["connections"] - 1, "only the first one shook hands in full"
     finally:
         if asking:
             end(asking)
