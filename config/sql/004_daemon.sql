@@ -47,12 +47,18 @@ AS $$
 DECLARE
     -- Digests are compared under a key that nobody knows: how long that takes says nothing of them.
     key bytea := convert_to(gen_random_uuid()::text, 'UTF8');
+    lately timestamptz := clock_timestamp() - interval '1 hour';
+    takers bigint[] := ARRAY(SELECT asked.device FROM unnest(devices, takes_over) AS asked(device, takes) WHERE asked.takes);
+    to_write bigint[];
     stale bigint[];
     busy bigint[] := '{}';
 BEGIN
-    -- All that comes after sees the rows as they are now, and in id order two daemons cannot deadlock.
-    SELECT array_agg(locked.id) FILTER (WHERE locked.stale_at IS NOT NULL) INTO stale
-    FROM (SELECT d.id, d.stale_at FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE) locked;
+    -- What is to be written, and nothing else: who only asks or polls waits for nobody, nor for the disk. All that comes after sees
+    -- these rows as they are now, and in id order two daemons cannot deadlock.
+    SELECT array_agg(locked.id), array_agg(locked.id) FILTER (WHERE locked.stale_at IS NOT NULL) INTO to_write, stale
+    FROM (SELECT d.id, d.stale_at FROM slotbell.device d
+          WHERE d.id = ANY (devices) AND (d.id = ANY (takers) OR d.stale_at IS NOT NULL OR (d.last_seen_at > lately) IS NOT TRUE)
+          ORDER BY d.id FOR NO KEY UPDATE) locked;
     IF stale IS NOT NULL THEN
         SELECT slotbell.revive(array_agg(DISTINCT d.id)) INTO busy
         FROM unnest(devices, proofs) AS asked(device, proof) JOIN slotbell.device d ON d.id = asked.device
@@ -75,8 +81,7 @@ BEGIN
         ), seen AS (
             UPDATE slotbell.device d SET session_no = d.session_no + winners.sessions, last_seen_at = clock_timestamp()
             FROM (SELECT id, count(*) FILTER (WHERE takes) AS sessions FROM judged WHERE outcome = 'ok' GROUP BY id) winners
-            WHERE d.id = winners.id
-                AND (winners.sessions > 0 OR (d.last_seen_at > clock_timestamp() - interval '1 hour') IS NOT TRUE)
+            WHERE d.id = winners.id AND d.id = ANY (to_write) AND (winners.sessions > 0 OR (d.last_seen_at > lately) IS NOT TRUE)
             RETURNING d.id, (SELECT pg_notify('slotbell_control', d.id::text) WHERE winners.sessions > 0)
         )
         SELECT j.nth, j.outcome, m.id, m.address,

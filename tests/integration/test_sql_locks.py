@@ -49,3 +49,37 @@ def test_batches_of_two_daemons_over_the_same_devices_both_come_through(db, func
 def test_in_the_order_of_their_sessions_they_would_deadlock(db, function):
     db.cripple(function, ("ORDER BY d.id FOR NO KEY UPDATE", "ORDER BY array_position(devices, d.id) FOR NO KEY UPDATE"))
     assert batches_of_two_daemons(db, function) == 1
+
+
+# ---- who only asks ----
+
+
+def asks(connection, devices, takes_over=False):
+    """Authenticates them in one statement: what was answered, and whether it wrote anything."""
+    with connection.transaction():
+        found = connection.execute("SELECT outcome FROM slotbell.authenticate(%s, %s, %s) ORDER BY item",
+                                   (devices, [PROOF] * len(devices), [takes_over] * len(devices))).fetchall()
+        (number,) = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+    return [outcome for (outcome,) in found], number is not None
+
+
+def test_who_only_asks_writes_nothing_once_it_was_seen(db):
+    device = db.enrol(ADA)
+    with db.connect() as connection:
+        assert asks(connection, [device]) == (["ok"], True), "when it was seen is written down"
+        assert asks(connection, [device]) == (["ok"], False)
+        assert asks(connection, [device, device]) == (["ok", "ok"], False)
+        assert asks(connection, [device], takes_over=True) == (["ok"], True)
+        db.query("UPDATE slotbell.device SET last_seen_at = last_seen_at - interval '61 minutes' RETURNING 1")
+        assert asks(connection, [device]) == (["ok"], True), "once an hour"
+        assert asks(connection, [device]) == (["ok"], False)
+
+
+def test_who_only_asks_waits_for_nobody(db):
+    asker, taken = db.enrol(ADA), db.enrol(ADA)
+    with db.connect() as connection, db.connect(autocommit=False) as holder:
+        asks(connection, [asker, taken])
+        holder.execute("SELECT FROM slotbell.device WHERE id = %s FOR UPDATE", (taken,))
+        connection.execute("SET lock_timeout = '10s'")  # it would wait for ever
+        assert asks(connection, [asker, taken]) == (["ok", "ok"], False)
+        holder.rollback()
