@@ -81,6 +81,18 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *data)
 	return size * count;
 }
 
+static int on_request(void *data, char *peer, char *local, int peer_port, int local_port)
+{
+	struct sb_http_call *call = data;
+
+	(void)peer;
+	(void)local;
+	(void)peer_port;
+	(void)local_port;
+	call->sent_ms = uv_now(call->http->loop);
+	return CURL_PREREQFUNC_OK;
+}
+
 static void tell_part(struct sb_http_call *call)
 {
 	struct sb_http_handler handler = call->handler;
@@ -108,6 +120,7 @@ static void tell_done(struct sb_http_call *call)
 		 call->error[0] ? call->error : curl_easy_strerror(call->code));
 	answer.type = type;
 	answer.is_whole = call->code == CURLE_OK;
+	answer.took_ms = call->sent_ms ? uv_now(call->http->loop) - call->sent_ms : 0;
 	answer.words = answer.is_whole ? "" : error;
 	answer.body = in.bytes ? in.bytes : "";
 	answer.body_len = in.len;
@@ -251,9 +264,9 @@ static bool set_all(struct sb_http_call *call, const struct sb_http_request *req
 {
 	return SET(CURLOPT_PRIVATE, call) && SET(CURLOPT_ERRORBUFFER, call->error) &&
 	       SET(CURLOPT_WRITEFUNCTION, on_bytes) && SET(CURLOPT_WRITEDATA, call) &&
+	       SET(CURLOPT_PREREQFUNCTION, on_request) && SET(CURLOPT_PREREQDATA, call) &&
 	       SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
-	       SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_FORBID_REUSE, 1L) &&
-	       SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) &&
+	       SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) &&
 	       /* A call that is cancelled does not wait for its name look-up. */
 	       SET(CURLOPT_QUICK_EXIT, 1L) && sb_http_set_request(call, request);
 }
@@ -302,17 +315,40 @@ void sb_http_free(struct sb_http *http)
 	uv_close((uv_handle_t *)&http->timer, on_timer_closed);
 }
 
+/* NULL when out of memory. */
+static CURLM *make_multi(struct sb_http *http)
+{
+	CURLM *multi = curl_multi_init();
+
+	if (!multi)
+		return NULL;
+	if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+	    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http) == CURLM_OK &&
+	    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
+	    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http) == CURLM_OK)
+		return multi;
+	curl_multi_cleanup(multi);
+	return NULL;
+}
+
+void sb_http_leave_connections(struct sb_http *http)
+{
+	CURLM *next = make_multi(http);
+
+	if (!next)
+		return;
+	curl_multi_cleanup(http->multi);
+	uv_timer_stop(&http->timer);
+	http->multi = next;
+}
+
 static bool start_curl(struct sb_http *http)
 {
-	http->multi = curl_multi_init();
+	http->multi = make_multi(http);
 	http->share = curl_share_init();
 	return http->multi && http->share &&
 	       curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ==
-		       CURLSHE_OK &&
-	       curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-	       curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http) == CURLM_OK &&
-	       curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
-	       curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) == CURLM_OK;
+		       CURLSHE_OK;
 }
 
 int sb_http_new(uv_loop_t *loop, const struct sb_transport_options *options,

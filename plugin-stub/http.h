@@ -33,7 +33,9 @@ struct sb_http_answer {
 	const char *type;  /* Content-Type, "" if not said */
 	const char *body;
 	size_t body_len;
-	bool has_hint; /* Retry-After */
+	uint64_t took_ms; /* since the request was sent; by a kept connection that broke libcurl sends
+			   * it once more */
+	bool has_hint;	  /* Retry-After */
 	uint32_t hint_ms;
 };
 
@@ -56,7 +58,12 @@ int sb_http_new(uv_loop_t *loop, const struct sb_transport_options *options,
 /* Cancels every call. Its memory goes with its handles: the caller runs the loop. Accepts NULL. */
 void sb_http_free(struct sb_http *http);
 
-/* Copies the request. NULL: no memory. */
+/* Connections that the server has kept are not used again: after a sleep, or in another network, they
+ * are dead and do not know it. There is no call. */
+void sb_http_leave_connections(struct sb_http *http);
+
+/* Copies the request. Goes by a connection that the server has kept, if there is one. NULL: no
+ * memory. */
 struct sb_http_call *sb_http_start(struct sb_http *http, const struct sb_http_request *request,
 				   const struct sb_http_handler *handler);
 /* No callback comes any more. Accepts NULL. */

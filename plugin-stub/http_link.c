@@ -284,6 +284,7 @@ void sb_http_link_connect(struct sb_transport *transport)
 
 	if (link->state != SB_LINK_IDLE)
 		return;
+	sb_http_leave_connections(link->http);
 	sb_ending_clear(&link->ending);
 	link->greeted = link->told_close = link->owes_pong = link->owes_ack = link->live = false;
 	link->said_code = 0;

@@ -10,8 +10,8 @@
 struct sb_http {
 	uv_loop_t *loop;
 	uv_timer_t timer; /* libcurl's */
-	CURLM *multi;
-	CURLSH *share; /* TLS sessions: the server closes after each answer */
+	CURLM *multi;  /* with the connections that the server keeps */
+	CURLSH *share; /* TLS sessions, which outlive those */
 	struct sb_transport_options options;
 	char *authorization; /* the whole header */
 	struct sb_http_call *calls;
@@ -23,7 +23,8 @@ struct sb_http_call {
 	struct sb_http_handler handler;
 	CURL *easy;
 	struct curl_slist *headers;
-	char *body; /* owned */
+	char *body;	  /* owned */
+	uint64_t sent_ms; /* when libcurl began to send the request; 0: it has not */
 	size_t answer_max;
 	struct sb_inbox in; /* what came and was not told yet */
 	bool finished;

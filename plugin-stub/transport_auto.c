@@ -280,6 +280,7 @@ static void auto_connect(struct sb_transport *transport)
 		return;
 	}
 	choosing->state = AUTO_ASKING;
+	sb_http_leave_connections(choosing->http);
 	choosing->asking = sb_http_start(choosing->http, &request, &handler);
 	if (!choosing->asking)
 		auto_drop(transport);

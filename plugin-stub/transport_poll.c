@@ -33,7 +33,6 @@ struct poll {
 	bool has_begun;	 /* the hello's cursor was told */
 	bool asked_live; /* that nothing is missed is known, so waiting may begin */
 	uint32_t wait_seconds;
-	uint64_t began_ms; /* the present poll */
 	int cuts;
 };
 
@@ -55,7 +54,6 @@ static void start(struct poll *poll, const struct sb_http_request *request, uint
 {
 	struct sb_http_handler handler = {.on_done = on_done, .data = poll};
 
-	poll->began_ms = uv_now(poll->link.loop);
 	poll->call = sb_http_start(poll->link.http, request, &handler);
 	if (poll->call)
 		uv_timer_start(&poll->late, on_late, may_take_ms, 0);
@@ -92,10 +90,8 @@ static bool was_cut(const struct sb_http_answer *answer)
 	       answer->status == 504 || (answer->status == 200 && !answer->is_whole);
 }
 
-static bool may_be_shorter(struct poll *poll)
+static bool may_be_shorter(struct poll *poll, uint64_t took_ms)
 {
-	uint64_t took_ms = uv_now(poll->link.loop) - poll->began_ms;
-
 	if (!poll->asked_live || poll->wait_seconds <= 1 || took_ms < 500 ||
 	    took_ms >= (uint64_t)poll->wait_seconds * 1000 || ++poll->cuts > CUTS_MAX)
 		return false;
@@ -110,7 +106,7 @@ static void on_events(void *data, const struct sb_http_answer *answer)
 	int err;
 
 	done(poll);
-	if (was_cut(answer) && may_be_shorter(poll)) {
+	if (was_cut(answer) && may_be_shorter(poll, answer->took_ms)) {
 		ask_again(poll);
 		return;
 	}

@@ -126,7 +126,8 @@ def test_where_silence_is_cut_it_goes_by_short_polls(house, plugin):
                 connection.execute("SELECT pg_sleep(7)")  # three times its patience
             assert_a_booking_arrives(house, running, "two")
             assert len(running.said("connecting")) == tries, running.words
-            assert proxy.cuts <= cuts + 1  # the first long poll, at most: the others are shorter than that
+            # The first long poll, at most, and that by a new connection once more: the others are shorter.
+            assert proxy.cuts <= cuts + 2
             assert running.stop() == 0
 
 
