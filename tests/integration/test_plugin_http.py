@@ -4,7 +4,8 @@ import json
 import signal
 
 import pytest
-from plugin_process import Plugin
+from fake_server import Proxy
+from plugin_process import PROGRAM, Plugin
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -236,3 +237,46 @@ def test_a_stream_that_goes_mute_is_given_up_after_two_heartbeats(house, plugin,
         assert closed["code"] == 1006 and closed["reason"] == "the stream was silent for 2 s"
         running.wait_for("live")
         assert running.stop() == 0
+
+
+# ---- connections ----
+
+
+def through(proxy, daemon, token, way, folder):
+    return Plugin(folder / "ada", daemon.url, daemon.ca, "--transport", way, "--proxy", f"http://127.0.0.1:{proxy.port}", token=token)
+
+
+def books(house, running, uid):
+    """One booking, until its ack is saved."""
+    house.publish(ADA, uid)
+    assert running.wait_for("written")["uid"] == uid
+    running.wait_for("acked")
+
+
+def test_requests_of_one_session_share_a_connection(house, way, tmp_path):
+    daemon, token = house.daemon(), house.enrol(ADA)
+    with Proxy() as proxy, through(proxy, daemon, token, way, tmp_path).run() as running:
+        running.wait_for("live")
+        for n in range(10):
+            books(house, running, f"uid-{n}")
+        assert running.stop() == 0
+        # A stream has its own; acks go by another, as polls do.
+        assert len(proxy.asked) == {"stream": 2, "poll": 1}[way]
+
+
+def test_a_new_session_leaves_the_connections_of_the_last(house, way, tmp_path):
+    """After a sleep they are dead and do not know it."""
+    daemon, token = house.daemon(listen__keep_alive_seconds=300), house.enrol(ADA)
+    with Proxy() as proxy:
+        device = through(proxy, daemon, token, way, tmp_path)
+        device.program = PROGRAM.parent / "tests/plugin_clock"
+        with device.run() as running:
+            running.wait_for("live")
+            books(house, running, "one")
+            before = len(proxy.asked)
+            running.process.send_signal(signal.SIGUSR2)  # the clock jumps
+            running.wait_for("closed")
+            running.wait_for("live")
+            books(house, running, "two")
+            assert running.stop() == 0
+            assert len(proxy.asked) - before == before
