@@ -59,16 +59,18 @@ def measure(daemon, tokens, count, seconds, resume=False):
     }
 
 
-def floor_us(certificates, count, seconds):
-    """A bare server with as many connections, that pings as often and reads the answers: microseconds per second and connection."""
+def measure_floor(certificates, count, seconds, resume):
+    """A bare server that lets as many connections in, pings as often, and reads the answers: the two figures of the daemon's row."""
     with bare_server(certificates, HEARTBEAT_SECONDS) as (server, port):
         command = [BUILD / "slotbell-bench", "shake", "--url", f"wss://127.0.0.1:{port}", "--ca", certificates / "ca.pem",
-                   "--sessions", count]
+                   "--sessions", count, *(["--resume"] if resume else [])]
+        before = cpu_ns(server.pid)
         with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as crowd:
             assert json.loads(crowd.stdout.readline())["lost"] == 0
             begun, cpu = time.monotonic(), cpu_ns(server.pid)
             time.sleep(seconds)  # the thing itself
-            return (cpu_ns(server.pid) - cpu) / (time.monotonic() - begun) / count / 1000
+            return {"floor_connect_us": (cpu - before) / count / 1000,
+                    "floor_rest_us": (cpu_ns(server.pid) - cpu) / (time.monotonic() - begun) / count / 1000}
 
 
 def idle_us(daemon, seconds):
@@ -79,13 +81,15 @@ def idle_us(daemon, seconds):
 
 
 def table(rows):
-    print("| sessions | RSS per session | CPU per connection | all live after | CPU at rest, per second and session | bare server | pings |")
-    print("|---|---|---|---|---|---|---|")
+    print("| sessions | RSS per session | CPU per connection | bare server | ratio | all live after | CPU at rest, per second and session"
+          " | bare server | pings |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         how = " (resumed)" if row["resumed"] else ""
         print(f"| {row['sessions']}{how} | {row['rss_bytes'] / 1024:.2f} KiB | {row['connect_us']:.0f} µs"
+              f" | {row['floor_connect_us']:.0f} µs | {row['connect_us'] / row['floor_connect_us']:.2f}"
               f" | {row['connect_seconds']:.2f} s | {row['rest_us']:.2f} µs"
-              f" | {row['floor_us']:.2f} µs | {row['pings']} in {row['rested']:.0f} s |")
+              f" | {row['floor_rest_us']:.2f} µs | {row['pings']} in {row['rested']:.0f} s |")
 
 
 def main():
@@ -110,7 +114,7 @@ def main():
                 rows.append(measure(daemon, folder / "tokens", count, options.seconds, options.resume))
             finally:
                 daemon.stop()
-            rows[-1]["floor_us"] = floor_us(certificates, count, options.seconds)
+            rows[-1].update(measure_floor(certificates, count, options.seconds, options.resume))
     if options.json:
         print(json.dumps({"nobody_us": nobody, "rows": rows}))
     else:
