@@ -33,8 +33,8 @@ struct sb_http_answer {
 	const char *type;  /* Content-Type, "" if not said */
 	const char *body;
 	size_t body_len;
-	uint64_t took_ms; /* since the request was sent; by a kept connection that broke libcurl sends
-			   * it once more */
+	uint64_t took_ms; /* since the request was sent; by a kept connection that broke libcurl
+			   * sends it once more */
 	bool has_hint;	  /* Retry-After */
 	uint32_t hint_ms;
 };
@@ -58,8 +58,8 @@ int sb_http_new(uv_loop_t *loop, const struct sb_transport_options *options,
 /* Cancels every call. Its memory goes with its handles: the caller runs the loop. Accepts NULL. */
 void sb_http_free(struct sb_http *http);
 
-/* Connections that the server has kept are not used again: after a sleep, or in another network, they
- * are dead and do not know it. There is no call. */
+/* Connections that the server has kept are not used again: after a sleep, or in another network,
+ * they are dead and do not know it. There is no call. */
 void sb_http_leave_connections(struct sb_http *http);
 
 /* Copies the request. Goes by a connection that the server has kept, if there is one. NULL: no

@@ -10,8 +10,8 @@
 struct sb_http {
 	uv_loop_t *loop;
 	uv_timer_t timer; /* libcurl's */
-	CURLM *multi;  /* with the connections that the server keeps */
-	CURLSH *share; /* TLS sessions, which outlive those */
+	CURLM *multi;	  /* with the connections that the server keeps */
+	CURLSH *share;	  /* TLS sessions, which outlive those */
 	struct sb_transport_options options;
 	char *authorization; /* the whole header */
 	struct sb_http_call *calls;

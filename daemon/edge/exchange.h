@@ -70,8 +70,8 @@ void sb_exchange_retry_full(struct sb_server *server);
 int sb_request_opening(struct lws *wsi, enum sb_role role, struct sb_opening *ret_opening,
 		       const char **ret_detail);
 
-/* Whether it leaves no doubt where it ends, and does not ask for the connection's end itself: another
- * request may follow it. RFC 9112 sections 6.3 and 9.3. */
+/* Whether it leaves no doubt where it ends, and does not ask for the connection's end itself:
+ * another request may follow it. RFC 9112 sections 6.3 and 9.3. */
 bool sb_request_may_be_followed(struct lws *wsi, bool posts);
 
 /* The Content-Length of a body. 0; -ENODATA: there is none; -EINVAL: it is no number, or 0;

@@ -24,11 +24,12 @@ struct sb_server_config {
 	int listener;				/* a socket that listens already; 0: none. Taken */
 	const struct sb_tls_identity *identity; /* see tls.h */
 	const struct sb_ticket_keys *ticket_keys; /* see tickets.h; NULL: one of the process' own */
-	const char *origins;   /* allowed Origin headers, separated by spaces or commas; "" none */
-	uint32_t keep_alive_ms; /* an answered connection waits so long for its next request; 0: not */
-	uint32_t handshakes;   /* connections between accept and hello's way, at most */
-	uint32_t opening_ms;   /* from accept to an open websocket */
-	uint32_t max_sessions; /* as the hub has it */
+	const char *origins;	/* allowed Origin headers, separated by spaces or commas; "" none */
+	uint32_t keep_alive_ms; /* an answered connection waits so long for its next request; 0: not
+				 */
+	uint32_t handshakes;	/* connections between accept and hello's way, at most */
+	uint32_t opening_ms;	/* from accept to an open websocket */
+	uint32_t max_sessions;	/* as the hub has it */
 	uint32_t unauthenticated_per_address;	   /* 0: any */
 	uint32_t per_address;			   /* connections of one address; 0: any */
 	uint32_t bad_tokens_per_minute;		   /* of one address, answered at once; 0: any */

@@ -183,6 +183,11 @@ bool sb_guard_holds(struct sb_connection *connection);
 /* It is gone. */
 void sb_guard_leave(struct sb_connection *connection);
 
+/* ---- context.c ---- */
+
+/* server->context and server->vhost. 0, or -1. */
+int sb_context_new(struct sb_server *server);
+
 /* ---- tls.c ---- */
 
 /* Sets the vhost's context up. It asks `server` for what a reload may change. */

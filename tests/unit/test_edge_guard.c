@@ -67,6 +67,27 @@ static void whose_token_is_good_makes_room(void **state)
 	end_all(0, 7);
 }
 
+static void whose_next_request_comes_has_its_place_but_shows_its_token_anew(void **state)
+{
+	struct door *door = *state;
+
+	door->config.unauthenticated_per_address = 1;
+	visits[0] = visit_known(door, SHOP, 1);
+	visits[1] = visit_and_open(door, SHOP);
+	sb_session_gone(visits[0]->session); /* answered, and kept */
+	visit_open(visits[0]);
+	assert_false(sb_guard_refuses(visits[0]));
+	assert_int_equal(visits[0]->stage, SB_STAGE_OPEN);
+	visits[2] = refused(door, SHOP); /* for two are strangers now */
+	visit_hello(visits[0], 1);
+	assert_string_equal(visit_told(visits[0]), "welcome; live; ");
+	assert_int_equal(visits[0]->stage, SB_STAGE_KNOWN);
+	end_all(0, 2); /* one of them the stranger */
+	visits[3] = visit_and_open(door, SHOP);
+	assert_false(sb_guard_refuses(visits[3]));
+	end_all(2, 4);
+}
+
 static void who_leaves_makes_room_and_who_was_refused_takes_none(void **state)
 {
 	struct door *door = *state;
@@ -270,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(as_many_strangers_of_one_address_as_the_limit),
 		CASE(whose_token_is_good_makes_room),
+		CASE(whose_next_request_comes_has_its_place_but_shows_its_token_anew),
 		CASE(who_leaves_makes_room_and_who_was_refused_takes_none),
 		CASE(for_one_that_came_in_to_be_told_there_may_be_a_place_by_then),
 		CASE(none_is_no_limit),
