@@ -58,6 +58,20 @@ http {{
 }}
 """
 
+# Both, where operators let them keep connections to the daemon, which all clients share then, websockets too.
+SHARING_HAPROXY = HAPROXY.replace("option http-server-close", "http-reuse always")
+SHARING_NGINX = NGINX.replace("    server {{", """    map $http_upgrade $connection_upgrade {{
+        default upgrade;
+        '' '';
+    }}
+    upstream slotbelld {{
+        server 127.0.0.1:{daemon.port};
+        keepalive 16;
+    }}
+    server {{""").replace("https://127.0.0.1:{daemon.port};", """https://slotbelld;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;""")
+
 
 class Front:
     """A proxy in front of a daemon, a haproxy or an nginx of the test's own."""
@@ -71,8 +85,7 @@ class Front:
                               ("conf", text.format(port=self.port, folder=self.folder, daemon=daemon, **values))):
             with open(f"{self.folder}/{name}", "w", encoding="utf-8") as file:
                 file.write(content)
-        program = "haproxy" if text is HAPROXY else "nginx"
-        options = ["-db", "-f"] if text is HAPROXY else ["-c"]
+        program, options = ("haproxy", ["-db", "-f"]) if "frontend" in text else ("nginx", ["-c"])
         self.log = f"{self.folder}/log"
         self.process = spawn([shutil.which(program) or f"/usr/sbin/{program}", *options, f"{self.folder}/conf"], self.log)
 
