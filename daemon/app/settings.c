@@ -18,7 +18,11 @@ static uint32_t seconds_to_ms(uint32_t seconds)
 static void derive(struct sb_settings *settings)
 {
 	const struct sb_config *config = &settings->config;
+	char why[1];
 
+	/* Read before, so it can be. */
+	(void)sb_networks_parse(config->listen_trusted_proxies, &settings->trusted_proxies, why,
+				sizeof(why));
 	settings->hub.window = config->sessions_window;
 	settings->hub.heartbeat_ms = seconds_to_ms(config->sessions_heartbeat_seconds);
 	settings->hub.hello_ms = seconds_to_ms(config->sessions_hello_seconds);
@@ -56,16 +60,6 @@ static int check_url(const struct sb_config *config, FILE *errors)
 	return sb_config_wrong(config, errors, "database.url", "%s", why); /* may have a password */
 }
 
-static int load_proxies(struct sb_settings *settings, FILE *errors)
-{
-	char why[1024];
-
-	if (sb_networks_parse(settings->config.listen_trusted_proxies, &settings->trusted_proxies,
-			      why, sizeof(why)) == 0)
-		return 0;
-	return sb_config_wrong(&settings->config, errors, "listen.trusted_proxies", "= %s", why);
-}
-
 static int load_identity(struct sb_settings *settings, FILE *errors)
 {
 	const struct sb_config *config = &settings->config;
@@ -100,8 +94,8 @@ static int load_ticket_keys(struct sb_settings *settings, FILE *errors)
 /* What the configuration's own checks cannot know of. */
 static int load(struct sb_settings *settings, FILE *errors)
 {
-	return load_proxies(settings, errors) + load_identity(settings, errors) +
-	       load_ticket_keys(settings, errors) + check_url(&settings->config, errors);
+	return load_identity(settings, errors) + load_ticket_keys(settings, errors) +
+	       check_url(&settings->config, errors);
 }
 
 int sb_settings_read(const struct sb_settings_source *source, FILE *errors,

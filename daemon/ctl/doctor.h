@@ -64,6 +64,11 @@ struct sb_doctor {
 	bool port_answers;
 };
 
+/* Connects to the port as a plug-in does, before TLS; where this machine is a trusted proxy, with
+ * the header that the daemon then asks for. False: wire->why. To be closed in any case. */
+struct sb_wire;
+bool sb_doctor_reach(const struct sb_doctor *doctor, struct sb_wire *wire, int64_t deadline_ms);
+
 /* ---- findings (doctor.c) ---- */
 
 /* What was seen. The last word counts. */

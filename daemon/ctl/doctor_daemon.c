@@ -1,5 +1,6 @@
 /* The running daemon: what it says of itself, and what answers at its ports. */
 #include "daemon/base/address.h"
+#include "daemon/base/network.h"
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
 #include "daemon/ctl/wire.h"
@@ -49,6 +50,32 @@ static json_int_t told(const json_t *object, const char *key)
 
 /* ---- the port ---- */
 
+/* The PROXY protocol, version 2 (section 2.2): LOCAL, a connection of the proxy's own. The last
+ * byte, 0 as well, is the end of the text. */
+static const char proxy_local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
+
+static bool is_trusted_proxy(const struct sb_doctor *doctor, const struct sb_wire *wire)
+{
+	struct sockaddr_storage own = {0};
+	socklen_t len = sizeof(own);
+	struct sb_networks proxies;
+	struct sb_ip ip;
+	char why[1];
+
+	if (sb_networks_parse(doctor->config.listen_trusted_proxies, &proxies, why, sizeof(why)) ||
+	    getsockname(wire->fd, (struct sockaddr *)&own, &len) != 0)
+		return false;
+	ip = sb_ip_of((struct sockaddr *)&own);
+	return sb_networks_have(&proxies, &ip);
+}
+
+bool sb_doctor_reach(const struct sb_doctor *doctor, struct sb_wire *wire, int64_t deadline_ms)
+{
+	return sb_wire_open(wire, &doctor->port, deadline_ms) &&
+	       (!is_trusted_proxy(doctor, wire) ||
+		sb_wire_write(wire, proxy_local, sizeof(proxy_local)));
+}
+
 /* The file's, or another one: since its start, or since the last reload. */
 static bool shows_ours(const struct sb_doctor *doctor, const struct sb_wire *wire)
 {
@@ -66,12 +93,10 @@ static void judge_tls(struct sb_doctor *doctor, struct sb_wire *wire, struct sb_
 		sb_saw(finding, SB_HEALTH_FAIL,
 		       "port %u: something answers, but not as slotbelld: %s",
 		       ntohs(*port_of(&doctor->port)), wire->why);
-		sb_advise(finding, "%s",
+		sb_advise(finding, "who has the port? ss -ltnp%s",
 			  *doctor->config.listen_trusted_proxies
-				  ? "is this machine among listen.trusted_proxies? Then it is "
-				    "asked for "
-				    "a PROXY header, which doctor does not send. Else: ss -ltnp"
-				  : "who has the port? ss -ltnp");
+				  ? "; or has listen.trusted_proxies changed since it was read?"
+				  : "");
 		return;
 	}
 	doctor->port_answers = true;
@@ -101,7 +126,7 @@ void sb_check_port(struct sb_doctor *doctor, struct sb_finding *finding)
 	(void)reach_address(doctor->config.listen_address, &doctor->port);
 	if (port)
 		*port_of(&doctor->port) = htons((uint16_t)port);
-	if (sb_wire_open(&wire, &doctor->port, sb_doctor_now_ms() + SB_DOCTOR_MS)) {
+	if (sb_doctor_reach(doctor, &wire, sb_doctor_now_ms() + SB_DOCTOR_MS)) {
 		judge_tls(doctor, &wire, finding);
 	} else {
 		sb_saw(finding, SB_HEALTH_FAIL, "port %u: %s", ntohs(*port_of(&doctor->port)),

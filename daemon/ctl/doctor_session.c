@@ -178,7 +178,7 @@ static bool connect_in(struct visit *visit)
 	const char *name = visit->doctor->name;
 
 	visit->step = "to connect by TLS";
-	if (!sb_wire_open(&visit->wire, &visit->doctor->port, visit->until_ms) ||
+	if (!sb_doctor_reach(visit->doctor, &visit->wire, visit->until_ms) ||
 	    !sb_wire_tls(&visit->wire, name))
 		return false;
 	visit->step = "to upgrade to a websocket";

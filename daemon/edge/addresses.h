@@ -8,9 +8,9 @@
 #ifndef SB_EDGE_ADDRESSES_H
 #define SB_EDGE_ADDRESSES_H
 
+#include "daemon/base/network.h"
 #include "daemon/core/admission.h"
 #include "daemon/core/deadline.h"
-#include "daemon/edge/network.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 #ifndef SB_EDGE_PROXY_HEADER_H
 #define SB_EDGE_PROXY_HEADER_H
 
-#include "daemon/edge/network.h"
+#include "daemon/base/network.h"
 #include <stdint.h>
 
 /* Addresses and extensions, at most; a header may say 65535. HAProxy sends some hundred bytes. */

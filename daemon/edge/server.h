@@ -8,9 +8,9 @@
 #ifndef SB_EDGE_SERVER_H
 #define SB_EDGE_SERVER_H
 
+#include "daemon/base/network.h"
 #include "daemon/core/hub.h"
 #include "daemon/edge/door_stats.h"
-#include "daemon/edge/network.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>

@@ -1,5 +1,6 @@
 /* What the range of a single key cannot say: the form of texts, and keys that go together. */
 #include "daemon/base/address.h"
+#include "daemon/base/network.h"
 #include "daemon/ops/config_private.h"
 #include <stdarg.h>
 #include <string.h>
@@ -64,6 +65,16 @@ static int check_origins(const struct sb_config *config, FILE *errors)
 	return problems;
 }
 
+static int check_proxies(const struct sb_config *config, FILE *errors)
+{
+	struct sb_networks networks;
+	char why[1024];
+
+	if (sb_networks_parse(config->listen_trusted_proxies, &networks, why, sizeof(why)) == 0)
+		return 0;
+	return sb_config_wrong(config, errors, "listen.trusted_proxies", "= %s", why);
+}
+
 static int check_socket(const struct sb_config *config, FILE *errors)
 {
 	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
@@ -95,6 +106,6 @@ int sb_config_check(const struct sb_config *config, FILE *errors)
 
 	if (*config->listen_admin)
 		problems += check_address(config, errors, "listen.admin", config->listen_admin);
-	return problems + check_origins(config, errors) + check_retention(config, errors) +
-	       check_socket(config, errors);
+	return problems + check_origins(config, errors) + check_proxies(config, errors) +
+	       check_retention(config, errors) + check_socket(config, errors);
 }

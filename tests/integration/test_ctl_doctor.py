@@ -33,6 +33,13 @@ def test_all_is_well_and_nothing_is_left_of_the_canary(patient):
     assert line_of(told.stdout, "queue").startswith("ok    queue ") and "->" not in told.stdout
 
 
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8 ::1", "192.0.2.1"])
+def test_behind_a_proxy_of_this_machine_it_shows_the_header_that_is_asked_for(patient, proxies):
+    patient.start().reload(listen__trusted_proxies=proxies)
+    found = patient.look("--name", "localhost")
+    assert {finding["result"] for finding in found.values()} == {"ok"}, found
+
+
 def test_without_an_administrator_it_enrols_nobody_and_says_so(patient):
     patient.start()
     found = patient.look(admin=False)
@@ -82,11 +89,12 @@ def test_an_ordinary_user_is_told_what_it_may_not_see(patient):
 def test_a_broken_configuration_tells_each_problem(patient):
     daemon = patient.start()
     daemon.config.write_text(daemon.config.read_text() + "\n[sessions]\nmax = many\n[drain]\nsecond = 3\n"
-                             "[retention]\ndays = 91\n[listen]\norigins = https://addin.example.com/\n")
+                             "[retention]\ndays = 91\n[listen]\norigins = https://addin.example.com/\ntrusted_proxies = host\n")
     failed, found = patient.red()
     assert failed == {"configuration"}
     for words in ("slotbelld.conf:", "[sessions] max = many: must be a whole number", "[drain] second: no such key",
                   "[retention] receipts_days = 90: must not be below days = 91", "[listen] origins = https://addin.example.com/: not an origin",
+                  "[listen] trusted_proxies = host",
                   ):  # as slotbelld --check-config tells them
         assert words in found["configuration"]["seen"]
     # What does not hang on it is looked at all the same: the daemon is found by what could be read.

@@ -1,6 +1,4 @@
-foreach(part network proxy_header)
-	sb_unit_test(test_edge_${part} LIBS sb_edge)
-endforeach()
+sb_unit_test(test_edge_proxy_header LIBS sb_edge)
 # Memory that fails on request.
 sb_unit_test(test_edge_addresses LIBS sb_edge)
 target_link_options(test_edge_addresses PRIVATE -Wl,--wrap=malloc,--wrap=calloc)

@@ -5,8 +5,8 @@
  * (::ffff:192.0.2.1, RFC 4291 section 2.5.5.2), so that one client is one
  * client, whichever family the socket has.
  */
-#ifndef SB_EDGE_NETWORK_H
-#define SB_EDGE_NETWORK_H
+#ifndef SB_BASE_NETWORK_H
+#define SB_BASE_NETWORK_H
 
 #include <stdbool.h>
 #include <stddef.h>

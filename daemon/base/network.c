@@ -1,5 +1,5 @@
 /* Addresses and networks: written, compared. */
-#include "daemon/edge/network.h"
+#include "daemon/base/network.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>

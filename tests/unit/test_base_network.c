@@ -1,5 +1,5 @@
 /* Addresses: how they are read, who counts as one, which networks they are in. */
-#include "daemon/edge/network.h"
+#include "daemon/base/network.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
