@@ -111,7 +111,10 @@ def test_a_new_certificate_by_reload_with_sessions_going_on(host, tmp_path):
             # A key of another certificate: nothing changes, and the status says so.
             host.box.write("/etc/slotbell/tls/server.key", (host.certificates / "server.key").read_text(), 0o640,
                            "root:slotbell")
-            await host.off_the_loop(host.box.run, f"systemctl reload {UNIT}")
+            refused = await host.off_the_loop(host.box.result, f"systemctl reload {UNIT}")
+            assert refused.returncode == 1 and f"Job for {UNIT} failed" in refused.stdout
+            await host.off_the_loop(wait_status, "Reloaded")
+            await host.off_the_loop(host.box.run, f"systemctl kill -s HUP {UNIT}")
             await host.off_the_loop(wait_status, "Reload refused; see the log")
             assert await host.off_the_loop(host.serial) == serial_of(renewed)
             await host.off_the_loop(host.publish, mailbox)
