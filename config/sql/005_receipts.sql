@@ -25,13 +25,16 @@ CREATE INDEX booking_state_uid ON slotbell.booking_state (uid);
 
 -- These devices have dealt with everything up to these cursors. A row per item:
 -- saved (also when the row was further already), stale (a cursor of a history
--- that is no more: nothing is saved) or gone (no live device). failed_item is
--- the item that a failure belongs to. The items in announced are made known to
+-- that is no more: nothing is saved), replaced (of a session, by its session_no,
+-- whose device has a newer one by now: nothing is saved, for that one was told
+-- already where it starts) or gone (no live device). failed_item is the item
+-- that a failure belongs to. The items in announced are made known to
 -- other daemons: the session that was sent the events may be at one of them.
 -- sent_us says when an item's events were sent: sent_count of them (may be 0),
 -- the first is that of seq sent_first, the others follow it without a hole.
 CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item integer[], failed_seq bigint[], failed_reason text[],
-        announced integer[] DEFAULT '{}', sent_first bigint[] DEFAULT NULL, sent_count integer[] DEFAULT NULL, sent_us bigint[] DEFAULT NULL)
+        announced integer[] DEFAULT '{}', sent_first bigint[] DEFAULT NULL, sent_count integer[] DEFAULT NULL, sent_us bigint[] DEFAULT NULL,
+        session_nos bigint[] DEFAULT NULL)
     RETURNS TABLE (item integer, outcome text, acked bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
@@ -43,13 +46,15 @@ BEGIN
     PERFORM pg_notify('slotbell_control', devices[item]::text) FROM unnest(announced) AS item;
     RETURN QUERY
         WITH said AS (
-            SELECT nth::integer AS nth, device, epoch, seq, first, count,
+            SELECT nth::integer AS nth, device, epoch, seq, first, count, session_no,
                 coalesce(sum(count) OVER (ORDER BY nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::integer AS before
-            FROM unnest(devices, epochs, seqs, sent_first, sent_count) WITH ORDINALITY AS said(device, epoch, seq, first, count, nth)
+            FROM unnest(devices, epochs, seqs, sent_first, sent_count, session_nos) WITH ORDINALITY
+                AS said(device, epoch, seq, first, count, session_no, nth)
         ), judged AS (
             SELECT said.*, d.id, d.mailbox_id, d.acked,
                 CASE
                     WHEN d.id IS NULL OR d.revoked_at IS NOT NULL THEN 'gone'
+                    WHEN d.session_no > said.session_no THEN 'replaced'
                     WHEN said.epoch = m.epoch AND said.seq <= m.head THEN 'saved'
                     WHEN said.epoch = m.previous_epoch AND said.seq <= m.base THEN 'saved'
                     ELSE 'stale'
@@ -193,7 +198,7 @@ AS $$
     ORDER BY v.mailbox, v.seq, v.device
 $$;
 
-GRANT EXECUTE ON FUNCTION slotbell.ack(bigint[], text[], bigint[], integer[], bigint[], text[], integer[], bigint[], integer[], bigint[]),
+GRANT EXECUTE ON FUNCTION slotbell.ack(bigint[], text[], bigint[], integer[], bigint[], text[], integer[], bigint[], integer[], bigint[], bigint[]),
     slotbell.sent(bigint[], bigint[], bigint[]), slotbell.presence(text, integer, bigint[], bigint[], boolean[]) TO slotbell_daemon;
 GRANT EXECUTE ON FUNCTION slotbell.delivery_of(text, text) TO slotbell_publisher, slotbell_admin;
 GRANT SELECT ON slotbell.delivery, slotbell.presence TO slotbell_admin;

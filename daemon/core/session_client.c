@@ -69,22 +69,39 @@ void sb_session_header_token(struct sb_session *session, const char *text, size_
 				  "the Authorization header holds no Slotbell token");
 }
 
-/* Keeps what failed for the next save. A seq named again has its newer reason. */
+/* The one of this seq, or a new one at the end. NULL: there are too many. */
+static struct sb_failure *failure_of(struct sb_session *session, int64_t seq)
+{
+	for (size_t i = 0; i < session->failure_count; i++) {
+		if (session->failures[i].seq == seq)
+			return &session->failures[i];
+	}
+	return session->failure_count < SB_FAILED_MAX ? &session->failures[session->failure_count++]
+						      : NULL;
+}
+
+/* Keeps what failed for the next save. A seq named again, as clients do until they are told that it
+ * is kept, has its newer reason. */
 static int add_failures(struct sb_session *session, const struct sb_ack *ack)
 {
+	size_t most = session->failure_count + ack->failed_count;
 	struct sb_failure *grown;
 
 	if (!ack->failed_count)
 		return 0;
-	if (session->failure_count + ack->failed_count > SB_FAILED_MAX)
-		return -E2BIG;
-	grown = realloc(session->failures,
-			(session->failure_count + ack->failed_count) * sizeof(*grown));
+	if (most > SB_FAILED_MAX)
+		most = SB_FAILED_MAX;
+	grown = realloc(session->failures, most * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	session->failures = grown;
-	memcpy(grown + session->failure_count, ack->failed, ack->failed_count * sizeof(*grown));
-	session->failure_count = (uint16_t)(session->failure_count + ack->failed_count);
+	for (size_t i = 0; i < ack->failed_count; i++) {
+		struct sb_failure *failure = failure_of(session, ack->failed[i].seq);
+
+		if (!failure)
+			return -E2BIG;
+		*failure = ack->failed[i];
+	}
 	return 0;
 }
 
@@ -259,6 +276,7 @@ static int ask_save(struct sb_session *session)
 	struct sb_save_ack question = {
 		.session_id = session->id,
 		.device_id = session->device_id,
+		.session_no = session->role == SB_ROLE_ONCE ? INT64_MAX : session->session_no,
 		.cursor = {.epoch = session->epoch, .seq = session->acked},
 		.failed_count = session->failure_count,
 		.failed = session->failures,

@@ -292,6 +292,10 @@ void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved 
 {
 	if (!session->mailbox)
 		return; /* it left meanwhile; its ack is kept all the same */
+	if (answer->replaced) {
+		sb_session_close(session, SB_REASON_REPLACED);
+		return;
+	}
 	session->save_asked = false;
 	session->saving_failed = 0;
 	if (!answer->saved) {

@@ -36,6 +36,9 @@ struct sb_fetch {
 struct sb_save_ack {
 	uint64_t session_id; /* the answer's address */
 	int64_t device_id;
+	/* Not saved once the device has a newer one, which was told where it starts. INT64_MAX:
+	 * saved all the same. */
+	int64_t session_no;
 	struct sb_cursor cursor;
 	size_t failed_count;
 	const struct sb_failure *failed; /* borrowed until return */
@@ -116,10 +119,10 @@ struct sb_fetched {
 	size_t count;
 };
 
-/* `saved`: the ack is in the database. Else its cursor is of a history that is no more, or its
- * device is gone. */
+/* `saved`: the ack is in the database. `replaced`: it is not, for a newer session has taken over.
+ * Else its cursor is of a history that is no more, or its device is gone. */
 struct sb_ack_saved {
-	bool saved;
+	bool saved, replaced;
 	int64_t acked; /* what the row holds now */
 };
 

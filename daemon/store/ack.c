@@ -8,7 +8,7 @@
 struct item {
 	struct sb_pg_item item; /* first */
 	uint64_t session_id;
-	int64_t device_id;
+	int64_t device_id, session_no;
 	struct sb_cursor cursor;
 	bool announce;
 	int64_t sent_first;
@@ -31,6 +31,7 @@ int sb_pg_queries_save_ack(struct sb_pg_queries *queries, const struct sb_save_a
 		return -ENOMEM;
 	item->session_id = question->session_id;
 	item->device_id = question->device_id;
+	item->session_no = question->session_no;
 	item->cursor = question->cursor;
 	item->announce = question->announce;
 	item->failed_count = question->failed_count;
@@ -73,6 +74,7 @@ static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const
 	sb_pg_array_begin(&params[7], SB_PG_INT8, count);
 	sb_pg_array_begin(&params[8], SB_PG_INT4, count);
 	sb_pg_array_begin(&params[9], SB_PG_INT8, sent);
+	sb_pg_array_begin(&params[10], SB_PG_INT8, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct item *ack = of(items[i]);
 
@@ -90,6 +92,7 @@ static void write_params(struct sb_pg_queries *queries, struct sb_pg_item *const
 		sb_pg_array_int4(&params[8], (int32_t)ack->sent_count);
 		for (size_t s = 0; s < ack->sent_count; s++)
 			sb_pg_array_int8(&params[9], ack->sent_us[s]);
+		sb_pg_array_int8(&params[10], ack->session_no);
 	}
 }
 
@@ -104,7 +107,9 @@ static void answer_one(struct sb_pg_queries *queries, struct sb_pg_item *item,
 		return;
 	/* stale: of a history that is no more; gone: no live device. Core looks at both. */
 	saved.saved = strcmp(outcome, "saved") == 0;
-	if (!saved.saved && strcmp(outcome, "stale") != 0 && strcmp(outcome, "gone") != 0)
+	saved.replaced = strcmp(outcome, "replaced") == 0;
+	if (!saved.saved && !saved.replaced && strcmp(outcome, "stale") != 0 &&
+	    strcmp(outcome, "gone") != 0)
 		return;
 	item->answered = true;
 	sb_hub_ack_saved(sb_pg_queries_hub(queries), of(item)->session_id, &saved);
@@ -129,13 +134,13 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 
 const struct sb_pg_kind_table sb_pg_kind_ack = {
 	.signature = "slotbell.ack(bigint[],text[],bigint[],integer[],bigint[],text[],integer[],"
-		     "bigint[],integer[],bigint[])",
+		     "bigint[],integer[],bigint[],bigint[])",
 	.sql = "SELECT item, outcome, acked FROM slotbell.ack($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-	       "$10)",
-	.param_count = 10,
+	       "$10, $11)",
+	.param_count = 11,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4_ARRAY,
 			SB_PG_INT8_ARRAY, SB_PG_TEXT_ARRAY, SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY,
-			SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY},
+			SB_PG_INT4_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT8_ARRAY},
 	.column_count = COLUMNS,
 	.bind = write_params,
 	.answer = answer,

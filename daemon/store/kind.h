@@ -12,7 +12,7 @@
 #include "daemon/store/wire.h"
 #include <libpq-fe.h>
 
-#define SB_PG_PARAMS_MAX 10
+#define SB_PG_PARAMS_MAX 11
 
 struct sb_pg_kind_table {
 	const char *signature; /* of the function, for the check of rights */

@@ -214,7 +214,7 @@ static void on_result(struct sb_pg_link_user *user, PGresult *result)
  */
 static int send_batch(struct sb_pg_queries *queries, enum sb_pg_kind kind)
 {
-	static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 	const struct sb_pg_kind_table *table = sb_pg_kind_tables[kind];
 	struct sb_pg_batch *batch = &queries->batches[kind];
 	PGconn *conn = sb_pg_link_conn(queries->link);

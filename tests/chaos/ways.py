@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 
 import http_client
 from session_client import Client, Closed, seq_of
@@ -18,6 +19,7 @@ PONG = {"type": "pong"}
 WAIT_SECONDS = 2  # of a poll: less than a heartbeat of the daemons'
 ANSWER_SECONDS = 8  # longer than a daemon lets one wait for its database
 ELSEWHERE = 0.3  # the share of requests that a balancer brings to any of the daemons
+KEEPS = 0.9  # the share of connections that the daemon kept and that are used again
 
 
 class Websocket(Client):
@@ -46,6 +48,7 @@ class Http:
         self._news = asyncio.Queue()  # messages, or an exception that is the end
         self._acks = asyncio.Queue()
         self._tasks, self._writers = set(), set()
+        self._kept = []  # (reader, writer) of connections that wait for the next request
         self._delivered, self._settled = None, asyncio.Event()
         self._settled.set()
 
@@ -113,23 +116,35 @@ class Http:
         return await asyncio.open_connection(daemon.address, daemon.port, ssl=context, server_hostname=daemon.address)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, method, path, headers=None, body=None, home=False):
-        """A request and the head of its answer: (reader, status, headers)."""
-        reader, writer = await self._connect(home)
+    async def _asked(self, connection, method, path, headers=None, body=None):
+        """A request and the head of its answer: (reader, status, headers). Who leaves without an error may have it kept."""
+        reader, writer = connection
         self._writers.add(writer)
+        keeps = False
         try:
             writer.write(http_client.head(method, path, {**http_client.bearer(self.token), **(headers or {})}, body))
             status, found = await http_client.read_head(reader)
             yield reader, status, found
+            keeps = found["connection"] == "keep-alive" and self.random.random() < KEEPS
         finally:
-            self._writers.discard(writer)
-            writer.transport.abort()
+            if keeps:
+                self._kept.append(connection)
+            else:
+                self._writers.discard(writer)
+                writer.transport.abort()
+
+    async def _ask(self, connection, method, path, body):
+        async with self._asked(connection, method, path, body=body) as (reader, status, found):
+            return status, json.loads(await reader.readexactly(int(found["content-length"])))
 
     async def _request(self, method, path, body=None, seconds=ANSWER_SECONDS):
         """The status and JSON of an answer that is one of the good ones; Closed for the others."""
         async with asyncio.timeout(seconds):
-            async with self._asked(method, path, body=body) as (reader, status, found):
-                answer = json.loads(await reader.readexactly(int(found["content-length"])))
+            answered = None
+            if self._kept:  # it may have ended just now: then by a new one (RFC 9112 section 9.3.1)
+                with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+                    answered = await self._ask(self._kept.pop(), method, path, body)
+            status, answer = answered or await self._ask(await self._connect(), method, path, body)
         self._refuse(status, answer)
         return status, answer
 
@@ -160,7 +175,7 @@ class Http:
 class Stream(Http):
     async def _go(self, cursor):
         headers = {"Last-Event-ID": cursor} if cursor else {}
-        async with self._asked("GET", "/v1/stream", headers, home=True) as (reader, status, found):
+        async with self._asked(await self._connect(home=True), "GET", "/v1/stream", headers) as (reader, status, found):
             if status != 200:
                 self._refuse(status, json.loads(await reader.readexactly(int(found["content-length"]))))
             text = b""

@@ -57,7 +57,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bigint[], failed_item int[], failed_seq bigint[],
-	failed_reason text[], announced int[], sent_first bigint[], sent_count int[], sent_us bigint[])
+	failed_reason text[], announced int[], sent_first bigint[], sent_count int[], sent_us bigint[], session_nos bigint[])
 RETURNS TABLE (item int, outcome text, acked bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN

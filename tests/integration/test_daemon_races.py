@@ -1,6 +1,7 @@
 """Races and traps that show at the daemon, each also with its remedy taken out: in SQL, or in the daemon's source."""
 
 import asyncio
+import signal
 
 import psycopg
 import pytest
@@ -215,6 +216,45 @@ def test_a_fetch_that_failed_is_made_again_though_nobody_rings_again(house):
 
     run(story())
     gate.close()
+
+
+# ---- an ack that comes after its session was taken over ----
+
+
+def an_ack_while_the_next_session_begins(house):
+    """Its daemon is frozen when it is sent; the next session, at another daemon, asks for all. What the row has, and then?"""
+    one, other, token = house.daemon(), house.daemon(), house.enrol(ADA)
+    for n in range(3):
+        house.publish(ADA, f"uid-{n}")
+
+    def acked():
+        return house.ctl.query("SELECT acked FROM slotbell.device")[0]
+
+    async def story():
+        async with house.client(one, token) as old, house.client(other, token) as new:
+            await old.welcome()
+            last = [await old.receive("booking") for _ in range(3)][-1]
+            one.process.send_signal(signal.SIGSTOP)
+            await old.ack(last["cursor"])
+            assert (await new.welcome())["cursor"].endswith(".0")
+            one.process.send_signal(signal.SIGCONT)
+            assert await old.closed() == 4409
+            found = acked()
+            assert [(await new.receive("booking"))["seq"] for _ in range(3)] == [1, 2, 3]
+            await new.ack(last["cursor"])
+            await new.until("acked")
+            return found, acked()
+
+    return run(story())
+
+
+def test_an_ack_of_a_session_that_was_taken_over_does_not_move_the_next_ones_start(house):
+    assert an_ack_while_the_next_session_begins(house) == (0, 3)
+
+
+def test_it_would_if_the_database_took_it(house):
+    database(house).cripple("ack", ("WHEN d.session_no > said.session_no THEN 'replaced'", ""))
+    assert an_ack_while_the_next_session_begins(house) == (3, 3)
 
 
 # ---- forged notifications ----

@@ -154,6 +154,31 @@ static void a_session_of_another_daemon_counts_as_well(void **state)
 	world_free(world);
 }
 
+/* The next session was told where it starts. One that takes nothing over goes on beside it. */
+static void an_ack_of_one_that_was_taken_over_elsewhere_is_not_kept(void **state)
+{
+	struct world *world = world_new();
+	struct client ada, once;
+
+	(void)state;
+	world_book(world, 1);
+	world_book(world, 1);
+	client_hello(&ada, world, 1, "");
+	client_said(&ada);
+	client_hello(&once, world, 1, ",\"mode\":\"once\"");
+	client_said(&once);
+	world->devices[1].session_no++; /* at another daemon; nobody has told us yet */
+	client_ack(&ada, 1);
+	assert_string_equal(client_said(&ada), "close 4409");
+	assert_int_equal(world->devices[1].acked, 0);
+	client_ack(&once, 1);
+	assert_string_equal(client_said(&once), "acked 1");
+	assert_int_equal(world->devices[1].acked, 1);
+	client_drop(&ada);
+	client_drop(&once);
+	world_free(world);
+}
+
 static void short_visits_and_other_devices_are_none_of_their_business(void **state)
 {
 	struct world *world = world_new();
@@ -203,6 +228,7 @@ int main(void)
 			two_that_throw_each_other_out_do_so_three_times_and_then_take_longer_turns),
 		cmocka_unit_test(in_an_hour_they_take_turns_a_hundred_and_twenty_times_at_the_most),
 		cmocka_unit_test(a_session_of_another_daemon_counts_as_well),
+		cmocka_unit_test(an_ack_of_one_that_was_taken_over_elsewhere_is_not_kept),
 		cmocka_unit_test(short_visits_and_other_devices_are_none_of_their_business),
 	};
 

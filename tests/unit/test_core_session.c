@@ -1,5 +1,7 @@
 /* One session's life with its client: hello, window, acks, refusals, the close. */
 #include "daemon/core/session.h"
+#include "protocol/limits.h"
+#include "protocol/text.h"
 #include "world.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,6 +171,45 @@ static void failures_are_kept_with_their_ack(void **state)
 	assert_string_equal(client_said(&ada), "acked 2");
 	assert_int_equal(world->devices[1].failed_count, 1);
 	assert_int_equal(world->devices[1].failed[0], 2);
+	client_drop(&ada);
+	world_free(world);
+}
+
+/* An ack of event 300 that names `count` failures, from `first` on. */
+static void ack_with_failures(struct client *client, int first, int count)
+{
+	struct sb_text text;
+
+	sb_text_init(&text);
+	sb_text_append_string(&text, "{\"type\":\"ack\",\"cursor\":\"aaa.300\",\"failed\":[");
+	for (int seq = first; seq < first + count; seq++) {
+		sb_text_append_string(&text, seq > first ? ",{\"seq\":" : "{\"seq\":");
+		sb_text_append_int(&text, seq);
+		sb_text_append_string(&text, ",\"reason\":\"conflict\"}");
+	}
+	sb_text_append(&text, "]}", sizeof("]}"));
+	client_say(client, text.data);
+	sb_text_fini(&text);
+}
+
+/* It says each again until it is told that it is kept, and that may take a while. */
+static void failures_that_are_named_again_and_again_are_one_each(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world->mailboxes[1].numbering.head = 300;
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.300\"");
+	client_said(&ada);
+	ack_with_failures(&ada, 1, 1);
+	world->away = true; /* the database, while the first is on its way */
+	for (int i = 0; i < 2 * SB_FAILED_MAX; i++)
+		ack_with_failures(&ada, 1, 2);
+	ack_with_failures(&ada, 3, SB_FAILED_MAX - 2);
+	assert_string_equal(client_said(&ada), "");
+	ack_with_failures(&ada, SB_FAILED_MAX + 1, 1); /* one more than there can be */
+	assert_non_null(strstr(client_said(&ada), "close 4400"));
 	client_drop(&ada);
 	world_free(world);
 }
@@ -380,6 +421,7 @@ int main(void)
 		cmocka_unit_test(acked_is_said_only_when_the_database_has_it),
 		cmocka_unit_test(an_ack_said_again_is_answered_again),
 		cmocka_unit_test(failures_are_kept_with_their_ack),
+		cmocka_unit_test(failures_that_are_named_again_and_again_are_one_each),
 		cmocka_unit_test(acked_is_not_said_before_failures_that_came_late_are_kept),
 		cmocka_unit_test(an_ack_is_kept_though_its_session_goes_at_once),
 		cmocka_unit_test(what_is_no_message_is_refused_with_words_and_4400),

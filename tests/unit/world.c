@@ -160,7 +160,9 @@ static void save(struct world *world, struct question *question)
 	struct world_device *device = &world->devices[question->save.device_id];
 	const struct sb_numbering *numbering = &world->mailboxes[device->mailbox].numbering;
 
+	question->saved.replaced = device->session_no > question->save.session_no;
 	question->saved.saved =
+		!question->saved.replaced &&
 		sb_numbering_judge(numbering, &question->save.cursor) == SB_VERDICT_GOOD &&
 		device->outcome == SB_AUTH_OK;
 	if (question->saved.saved) {
