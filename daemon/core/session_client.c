@@ -223,6 +223,7 @@ static void on_ack(struct sb_session *session, const struct sb_ack *ack)
 				  "ack.cursor is of an event that was not sent");
 		return;
 	}
+	session->save_silent = false;
 	result = add_failures(session, ack);
 	if (result == -E2BIG) {
 		sb_session_refuse(session, SB_REASON_BAD_MESSAGE,

@@ -55,6 +55,7 @@ struct sb_session {
 	uint8_t reset_reason; /* enum sb_reset_reason */
 
 	bool save_asked : 1;  /* an ack is in flight to the database */
+	bool save_silent : 1; /* only hello's cursor is: no ack of this session waits for it */
 	bool asked : 1;	      /* a fetch in flight was asked with this session there */
 	bool settled : 1;     /* a fetch asked after it joined was answered */
 	bool on_run : 1;      /* counted among the run's takers */

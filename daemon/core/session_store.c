@@ -250,6 +250,9 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 	if (was_unheard)
 		sb_hub_recheck(hub, session->device_id);
 	sb_session_save(session);
+	/* An acked answers acks: else one for hello's cursor could pass for the answer to an ack
+	 * with failures that crossed it. */
+	session->save_silent = session->save_asked && session->role != SB_ROLE_ACK;
 	/* An ack is good also where the events that it is about are gone. */
 	if (session->role == SB_ROLE_ACK && start.reset_reason == SB_RESET_EXPIRED)
 		start.reset = false;
@@ -310,7 +313,9 @@ void sb_session_ack_saved(struct sb_session *session, const struct sb_ack_saved 
 		session->saved = session->saving;
 	sb_session_measure_saved(session);
 	session->hub->stats.acks_saved++;
-	session->owes_acked = true;
+	if (!session->save_silent)
+		session->owes_acked = true;
+	session->save_silent = false;
 	if (session->role == SB_ROLE_ACK)
 		confirm_others(session);
 	sb_session_save(session);

@@ -250,6 +250,39 @@ static void acked_is_not_said_before_failures_that_came_late_are_kept(void **sta
 	world_free(world);
 }
 
+/* Else its acked could cross an ack with failures on the way, and pass for the answer. */
+static void the_cursor_of_hello_is_kept_without_a_word(void **state)
+{
+	struct world *world = world_new();
+	struct client ada;
+
+	(void)state;
+	world_book(world, 1);
+	world_book(world, 1);
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.2\"");
+	assert_string_equal(client_said(&ada), "welcome 2; live 2");
+	assert_int_equal(world->devices[1].acked, 2);
+	client_say(&ada, "{\"type\":\"ack\",\"cursor\":\"aaa.2\",\"failed\":[{\"seq\":2,\"reason\":"
+			 "\"conflict\"}]}");
+	world_query(world);
+	client_pull(&ada);
+	assert_null(strstr(ada.said, "acked"));
+	world_answer(world);
+	assert_string_equal(client_said(&ada), "acked 2");
+	assert_int_equal(world->devices[1].failed_count, 1);
+	client_drop(&ada);
+	/* One that is said while the cursor is on its way to the database is answered. */
+	world->devices[1].acked = 0;
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.2\"");
+	world_query(world);
+	world_answer(world);
+	client_pull(&ada);
+	client_ack(&ada, 1);
+	assert_string_equal(client_said(&ada), "welcome 2; acked 2; live 2");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void an_ack_is_kept_though_its_session_goes_at_once(void **state)
 {
 	struct world *world = world_new();
@@ -423,6 +456,7 @@ int main(void)
 		cmocka_unit_test(failures_are_kept_with_their_ack),
 		cmocka_unit_test(failures_that_are_named_again_and_again_are_one_each),
 		cmocka_unit_test(acked_is_not_said_before_failures_that_came_late_are_kept),
+		cmocka_unit_test(the_cursor_of_hello_is_kept_without_a_word),
 		cmocka_unit_test(an_ack_is_kept_though_its_session_goes_at_once),
 		cmocka_unit_test(what_is_no_message_is_refused_with_words_and_4400),
 		cmocka_unit_test(an_ack_from_the_future_is_refused),
