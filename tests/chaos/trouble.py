@@ -121,11 +121,8 @@ class Trouble:
         self.world.start_daemon(which)
 
     async def end_daemon(self, which):
-        daemon = self.world.daemons[which]
         self.tell(f"{DAEMONS[which]}: SIGTERM")
-        code = await asyncio.to_thread(daemon.stop)
-        if code != 0:
-            self.world.history.add("surprise", who=DAEMONS[which], text=f"ended with {code} on SIGTERM; see {daemon.log}")
+        await self.world.end_daemon(which)
         await self._for(0, 1)
         self.world.start_daemon(which)
 

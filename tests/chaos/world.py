@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import pathlib
 import random
+import signal
 import subprocess
 
 import crowd
@@ -39,6 +40,7 @@ class World:
         self.exits = contextlib.ExitStack()
         self.networks = Networks("daemon 1", "daemon 2", "database") if networked else None
         self.daemons, self.plugins, self.writers = [], [], []
+        self.said_before = {}  # bytes of each daemon's log when it was started last
         self.tasks = []
 
     def random(self, *who):
@@ -147,7 +149,16 @@ class World:
     def start_daemon(self, which):
         """Returns at once: clients find out when it is there."""
         daemon = self.daemons[which]
+        self.said_before[which] = daemon.log.stat().st_size if daemon.log.exists() else 0
         daemon.process = spawn([daemon.program, "--config", daemon.config], daemon.log, prefix=daemon.prefix)
+
+    async def end_daemon(self, which):
+        """SIGTERM, and the wait for it. It must end cleanly; one that has not said a word yet has no handler either."""
+        daemon = self.daemons[which]
+        code = await asyncio.to_thread(daemon.stop)
+        has_begun = daemon.log.stat().st_size > self.said_before.get(which, 0)
+        if code != 0 and (has_begun or code != -signal.SIGTERM):
+            self.history.add("surprise", who=f"daemon {which + 1}", text=f"ended with {code} on SIGTERM; see {daemon.log}")
 
     def backends(self, which=None, listeners=False):
         """(pid, port) of what daemons have open at the database."""
@@ -184,9 +195,7 @@ class World:
             await plugin.stop()
         async with asyncio.timeout(20):
             await asyncio.gather(*self.tasks)
-        for which, daemon in enumerate(self.daemons):
-            code = await asyncio.to_thread(daemon.stop)
-            if code != 0:
-                self.history.add("surprise", who=f"daemon {which + 1}", text=f"ended with {code} on SIGTERM; see {daemon.log}")
+        for which in range(len(self.daemons)):
+            await self.end_daemon(which)
         with self.sure() as connection:
             write_down(self.history, connection, self.starts)
