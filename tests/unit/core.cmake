@@ -1,4 +1,4 @@
-foreach(story session roles resume failover time drain measure receipts rivals)
+foreach(story session failures roles resume failover time drain measure receipts rivals)
 	sb_unit_test(test_core_${story} SOURCES world.c world_clients.c LIBS sb_core)
 endforeach()
 sb_unit_test(test_core_parts LIBS sb_core)
