@@ -1,7 +1,9 @@
 /* libwebsockets' context and vhost: on our loop, without a listener, timers or pings of its own. */
 #include "daemon/base/log.h"
 #include "daemon/edge/server_private.h"
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What each session has for what it receives, for ever: room for a control frame (RFC 6455 section
  * 5.5). A longer message comes in parts. */
@@ -30,6 +32,18 @@ static void on_lws_log(int level, const char *line)
 	       (int)strcspn(line, "\n"), line);
 }
 
+/* Descriptors that the library may have opened and closed again while it made its own. */
+#define SPARE 16
+
+static int lowest_free(void)
+{
+	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd;
+}
+
 int sb_context_new(struct sb_server *server)
 {
 	void *loops[] = {server->loop};
@@ -55,5 +69,21 @@ int sb_context_new(struct sb_server *server)
 	info.alpn = "http/1.1";
 	info.keepalive_timeout = 0; /* keep.c's */
 	server->vhost = lws_create_vhost(server->context, &info);
+	server->descriptors = lowest_free() + SPARE;
 	return server->vhost ? 0 : -1;
+}
+
+/*
+ * libwebsockets 4.1 closes the descriptor of its event pipe here, and once more
+ * when the loop has closed its handle. Whoever has that number by then, a
+ * connection to the database say, would lose it. So no number that may be the
+ * pipe's is left free; what is put there stays until the process ends.
+ */
+void sb_context_destroy(struct sb_server *server)
+{
+	lws_context_destroy(server->context);
+	for (int fd = 0; fd < server->descriptors; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, fd);
+	}
 }

@@ -393,6 +393,6 @@ void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void
 	if (!server->problem)
 		sb_guard_log(server);
 	if (server->context)
-		lws_context_destroy(server->context);
+		sb_context_destroy(server);
 	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 1);
 }

@@ -82,6 +82,7 @@ struct sb_server {
 	struct sb_ticket_keys *own_ticket_keys; /* where the configuration has none; owned */
 	struct lws_context *context;
 	struct lws_vhost *vhost;
+	int descriptors; /* those of the context are below this */
 	struct sb_door *door;
 	struct sb_server_problem *problem; /* while starting */
 	struct sb_connection *ready;	   /* woken, to be served at the end of the turn */
@@ -187,6 +188,8 @@ void sb_guard_leave(struct sb_connection *connection);
 
 /* server->context and server->vhost. 0, or -1. */
 int sb_context_new(struct sb_server *server);
+/* The first half of its end: its handles are on their way to be closed. */
+void sb_context_destroy(struct sb_server *server);
 
 /* ---- tls.c ---- */
 

@@ -90,8 +90,7 @@ static void an_answer_older_than_a_session_does_not_count_for_it(void **state)
 	world_book(world, 1);
 	world_book(world, 1);
 	/* The laptop knows head 3, and the answer that says head 1 comes after it joined. */
-	assert_string_equal(client_said(&laptop),
-			    "welcome 1; booking 2; booking 3; live 3");
+	assert_string_equal(client_said(&laptop), "welcome 1; booking 2; booking 3; live 3");
 	client_drop(&desk);
 	client_drop(&laptop);
 	world_free(world);
