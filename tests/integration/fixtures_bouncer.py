@@ -8,9 +8,11 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 
 import pytest
+from ctl_support import wait_until
 from fixtures_daemon import LOGIN
 from slotbelld import free_port
 
@@ -33,7 +35,14 @@ def running(house, folder, mode):
         command = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups", "--", *command]
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], stdout=log, stderr=log)
+    def listens():
+        assert process.poll() is None, (folder / "log").read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
     try:
+        wait_until(listens, "pgbouncer listens")
         yield f"postgresql://{LOGIN}@127.0.0.1:{port}/{house.name}"
     finally:
         process.kill()
