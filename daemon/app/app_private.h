@@ -54,6 +54,7 @@ struct sb_app {
 	struct {	      /* when memory was last given back */
 		uint64_t handshakes;
 		size_t connections; /* the most since then */
+		size_t seen;	    /* at the last tick */
 	} trimmed;
 	uv_prepare_t before_poll;
 	uv_signal_t on_term, on_int, on_hup;

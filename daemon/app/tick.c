@@ -14,9 +14,9 @@
 #define TICK_DRAIN_MS 100
 
 /* So many handshakes, or connections that went, leave enough behind that it is worth a look; and so
- * do fewer, if they were half of all. */
+ * do fewer, once nobody comes or goes. */
 #define TRIM_CONNECTIONS 256
-#define TRIM_HALF	 16
+#define TRIM_CALM	 16
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -33,6 +33,7 @@ static void give_memory_back(struct sb_app *app)
 {
 	struct sb_server_stats stats;
 	uint64_t handshakes = 0, gone;
+	bool is_calm; /* nobody came or went since the last tick */
 
 	sb_server_get_stats(app->server, &stats);
 	for (size_t i = 0; i < SB_HANDSHAKE_COUNT; i++)
@@ -40,9 +41,10 @@ static void give_memory_back(struct sb_app *app)
 	if (stats.connections > app->trimmed.connections)
 		app->trimmed.connections = stats.connections;
 	gone = app->trimmed.connections - stats.connections;
-	if (stats.opening ||
-	    (handshakes < app->trimmed.handshakes + TRIM_CONNECTIONS && gone < TRIM_CONNECTIONS &&
-	     (gone < TRIM_HALF || 2 * gone < app->trimmed.connections)))
+	is_calm = stats.connections == app->trimmed.seen;
+	app->trimmed.seen = stats.connections;
+	if (stats.opening || (handshakes < app->trimmed.handshakes + TRIM_CONNECTIONS &&
+			      gone < TRIM_CONNECTIONS && (gone < TRIM_CALM || !is_calm)))
 		return;
 	app->trimmed.handshakes = handshakes;
 	app->trimmed.connections = stats.connections;
