@@ -18,11 +18,10 @@ static uint32_t seconds_to_ms(uint32_t seconds)
 static void derive(struct sb_settings *settings)
 {
 	const struct sb_config *config = &settings->config;
-	char why[1];
 
-	/* Read before, so it can be. */
-	(void)sb_networks_parse(config->listen_trusted_proxies, &settings->trusted_proxies, why,
-				sizeof(why));
+	/* Good: the configuration's own checks have read it. */
+	(void)sb_networks_parse(config->listen_trusted_proxies, &settings->trusted_proxies, NULL,
+				0);
 	settings->hub.window = config->sessions_window;
 	settings->hub.heartbeat_ms = seconds_to_ms(config->sessions_heartbeat_seconds);
 	settings->hub.hello_ms = seconds_to_ms(config->sessions_hello_seconds);

@@ -115,6 +115,7 @@ int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *
 {
 	const char *separators = ", \t", *between = "";
 	size_t told = 0;
+	bool bad = false;
 
 	ret_networks->count = 0;
 	for (text += strspn(text, separators); *text; text += strspn(text, separators)) {
@@ -132,16 +133,17 @@ int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *
 			word[len] = '\0';
 			problem = parse_one(word, &network);
 		}
-		if (!problem)
+		bad |= problem != NULL;
+		if (!problem) {
 			ret_networks->list[ret_networks->count++] = network;
-		else if (told < size) { /* what does not fit is told the next time */
+		} else if (told < size) { /* what does not fit is told the next time */
 			told += (size_t)snprintf(why + told, size - told, "%s%.*s %s", between,
 						 (int)len, text, problem);
 			between = "; ";
 		}
 		text += len;
 	}
-	return told ? -1 : 0;
+	return bad ? -1 : 0;
 }
 
 bool sb_networks_have(const struct sb_networks *networks, const struct sb_ip *ip)

@@ -46,7 +46,8 @@ struct sb_networks {
 
 /*
  * Addresses and CIDR networks, separated by spaces or commas: "127.0.0.1,
- * 10.0.0.0/8 2001:db8::/32". 0, or -1 with words for the operator in `why`.
+ * 10.0.0.0/8 2001:db8::/32". 0, or -1 with words for the operator in `why`, which may be NULL, of
+ * size 0.
  */
 int sb_networks_parse(const char *text, struct sb_networks *ret_networks, char *why, size_t size);
 

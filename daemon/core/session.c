@@ -136,7 +136,7 @@ void sb_session_leave(struct sb_session *session, enum sb_reason reason,
 	session->reason = (uint8_t)reason;
 	sb_frame_unref(session->first);
 	session->first = last_words;
-	if (reason == SB_REASON_REPLACED)
+	if (reason == SB_REASON_REPLACED && session->role == SB_ROLE_LIVE)
 		note_rival(session);
 	detach(session);
 	sb_deadline_start(&session->deadline, &session->hub->closings, sb_hub_now(session->hub));

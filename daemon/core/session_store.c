@@ -276,7 +276,9 @@ void sb_session_confirm(struct sb_session *session, int64_t seq)
 	}
 	if (!session->owes_reset && seq >= session->reset_seq)
 		session->reset_open = false;
-	session->owes_acked = true;
+	/* Nobody waits for hello's cursor, by whichever way we hear that it is kept. */
+	if (!session->save_silent || seq > session->saving)
+		session->owes_acked = true;
 	sb_session_wake(session); /* the window may be open again */
 }
 

@@ -1,6 +1,7 @@
 /* The running daemon: what it says of itself, and what answers at its ports. */
 #include "daemon/base/address.h"
 #include "daemon/base/network.h"
+#include "daemon/base/proxy_protocol.h"
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
 #include "daemon/ctl/wire.h"
@@ -50,19 +51,14 @@ static json_int_t told(const json_t *object, const char *key)
 
 /* ---- the port ---- */
 
-/* The PROXY protocol, version 2 (section 2.2): LOCAL, a connection of the proxy's own. The last
- * byte, 0 as well, is the end of the text. */
-static const char proxy_local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
-
 static bool is_trusted_proxy(const struct sb_doctor *doctor, const struct sb_wire *wire)
 {
 	struct sockaddr_storage own = {0};
 	socklen_t len = sizeof(own);
 	struct sb_networks proxies;
 	struct sb_ip ip;
-	char why[1];
 
-	if (sb_networks_parse(doctor->config.listen_trusted_proxies, &proxies, why, sizeof(why)) ||
+	if (sb_networks_parse(doctor->config.listen_trusted_proxies, &proxies, NULL, 0) ||
 	    getsockname(wire->fd, (struct sockaddr *)&own, &len) != 0)
 		return false;
 	ip = sb_ip_of((struct sockaddr *)&own);
@@ -71,9 +67,11 @@ static bool is_trusted_proxy(const struct sb_doctor *doctor, const struct sb_wir
 
 bool sb_doctor_reach(const struct sb_doctor *doctor, struct sb_wire *wire, int64_t deadline_ms)
 {
+	char header[SB_PROXY_FIXED] = SB_PROXY_SIGNATURE;
+
+	header[SB_PROXY_SIGNATURE_LEN] = SB_PROXY_COMMAND_LOCAL; /* and nothing follows */
 	return sb_wire_open(wire, &doctor->port, deadline_ms) &&
-	       (!is_trusted_proxy(doctor, wire) ||
-		sb_wire_write(wire, proxy_local, sizeof(proxy_local)));
+	       (!is_trusted_proxy(doctor, wire) || sb_wire_write(wire, header, sizeof(header)));
 }
 
 /* The file's, or another one: since its start, or since the last reload. */

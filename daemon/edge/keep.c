@@ -50,18 +50,11 @@ void sb_keep_connection(struct sb_connection *connection)
 		sb_connection_kill(connection);
 }
 
-void sb_keep_end(struct sb_connection *connection)
+void sb_keep_end(struct sb_connection *connection, bool has_request)
 {
 	if (!connection->kept)
 		return;
 	connection->kept = false;
 	connection->server->stats.kept--;
-}
-
-void sb_keep_tick(struct sb_server *server)
-{
-	struct sb_deadline *due;
-
-	while ((due = sb_deadlines_take(&server->kept, uv_now(server->loop))))
-		sb_connection_kill(sb_connection_of_deadline(due));
+	connection->server->stats.requests_kept += has_request;
 }

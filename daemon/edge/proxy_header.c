@@ -2,17 +2,10 @@
 #include "daemon/edge/proxy_header.h"
 #include <string.h>
 
-static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
-
 enum {
-	AT_COMMAND = 12, /* version in the high half, command in the low one */
-	AT_FAMILY = 13,	 /* address family, transport */
-	AT_LEN = 14,	 /* of what follows, two bytes, big end first */
-};
-
-enum {
-	COMMAND_LOCAL = 0x20,
-	COMMAND_PROXY = 0x21,
+	AT_COMMAND = SB_PROXY_SIGNATURE_LEN,
+	AT_FAMILY = 13, /* address family, transport */
+	AT_LEN = 14,	/* of what follows, two bytes, big end first */
 };
 
 enum {
@@ -60,24 +53,24 @@ static bool is_good(const struct sb_proxy_header *header)
 {
 	uint32_t got = header->got < SB_PROXY_FIXED ? header->got : SB_PROXY_FIXED;
 
-	if (memcmp(header->bytes, signature, got < sizeof(signature) ? got : sizeof(signature)) !=
-	    0)
+	if (memcmp(header->bytes, SB_PROXY_SIGNATURE,
+		   got < SB_PROXY_SIGNATURE_LEN ? got : SB_PROXY_SIGNATURE_LEN) != 0)
 		return false;
-	if (got > AT_COMMAND && header->bytes[AT_COMMAND] != COMMAND_LOCAL &&
-	    header->bytes[AT_COMMAND] != COMMAND_PROXY)
+	if (got > AT_COMMAND && header->bytes[AT_COMMAND] != SB_PROXY_COMMAND_LOCAL &&
+	    header->bytes[AT_COMMAND] != SB_PROXY_COMMAND_PROXY)
 		return false;
 	if (got < SB_PROXY_FIXED)
 		return true;
 	if (payload_len(header) > SB_PROXY_PAYLOAD_MAX)
 		return false;
 	/* LOCAL has no address, whatever its family says. */
-	return header->bytes[AT_COMMAND] == COMMAND_LOCAL ||
+	return header->bytes[AT_COMMAND] == SB_PROXY_COMMAND_LOCAL ||
 	       payload_len(header) >= addresses_len(header->bytes[AT_FAMILY]);
 }
 
 static enum sb_proxy_state conclude(const struct sb_proxy_header *header, struct sb_ip *ret_client)
 {
-	if (header->bytes[AT_COMMAND] == COMMAND_LOCAL)
+	if (header->bytes[AT_COMMAND] == SB_PROXY_COMMAND_LOCAL)
 		return SB_PROXY_LOCAL;
 	switch (header->bytes[AT_FAMILY]) {
 	case FAMILY_TCP4:

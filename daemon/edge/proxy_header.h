@@ -12,13 +12,13 @@
 #define SB_EDGE_PROXY_HEADER_H
 
 #include "daemon/base/network.h"
+#include "daemon/base/proxy_protocol.h"
 #include <stdint.h>
 
 /* Addresses and extensions, at most; a header may say 65535. HAProxy sends some hundred bytes. */
 #define SB_PROXY_PAYLOAD_MAX 4096
 
 /* Signature, version, family and length. */
-#define SB_PROXY_FIXED 16
 /* Two IPv6 addresses and two ports: the longest that is looked at. */
 #define SB_PROXY_ADDRESSES 36
 

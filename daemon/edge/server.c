@@ -120,9 +120,7 @@ void sb_connection_opened(struct sb_connection *connection)
 {
 	release_slot(connection);
 	sb_deadline_stop(&connection->deadline);
-	if (connection->kept)
-		connection->server->stats.requests_kept++;
-	sb_keep_end(connection);
+	sb_keep_end(connection, true);
 	sb_guard_open(connection);
 }
 
@@ -136,7 +134,7 @@ void sb_connection_gone(struct sb_connection *connection)
 	release_slot(connection);
 	sb_deadline_stop(&connection->deadline);
 	sb_arrival_drop(connection->arrival);
-	sb_keep_end(connection);
+	sb_keep_end(connection, false);
 	sb_guard_leave(connection);
 	sb_session_gone(connection->session);
 	sb_request_forget_token(connection->token);
@@ -193,17 +191,13 @@ static void on_after_poll(uv_check_t *handle)
 	serve_ready(handle->data);
 }
 
-struct sb_connection *sb_connection_of_deadline(struct sb_deadline *deadline)
-{
-	return (struct sb_connection *)(void *)((char *)deadline -
-						offsetof(struct sb_connection, deadline));
-}
-
 static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
 {
 	struct sb_deadline *due = sb_deadlines_take(queue, now);
 
-	return due ? sb_connection_of_deadline(due) : NULL;
+	return due ? (struct sb_connection *)(void *)((char *)due -
+						      offsetof(struct sb_connection, deadline))
+		   : NULL;
 }
 
 void sb_server_tick(struct sb_server *server)
@@ -229,7 +223,8 @@ void sb_server_tick(struct sb_server *server)
 		else
 			sb_connection_gone(connection);
 	}
-	sb_keep_tick(server);
+	while ((connection = take(&server->kept, now)))
+		sb_connection_kill(connection);
 	sb_guard_tick(server);
 	sb_room_tick(server);
 }

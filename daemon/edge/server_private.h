@@ -227,14 +227,10 @@ void sb_keep_configure(struct sb_server *server);
 bool sb_keep_may(const struct sb_connection *connection);
 /* The answer is out: the exchange goes, the connection stays. It may be gone after. */
 void sb_keep_connection(struct sb_connection *connection);
-/* It has its next request, or goes. */
-void sb_keep_end(struct sb_connection *connection);
-void sb_keep_tick(struct sb_server *server);
+/* If it was kept: it has its next request, or goes. */
+void sb_keep_end(struct sb_connection *connection, bool has_request);
 
 /* ---- server.c ---- */
-
-/* Whose deadline that is. */
-struct sb_connection *sb_connection_of_deadline(struct sb_deadline *deadline);
 
 /* One that was accepted. NULL when out of memory. */
 struct sb_connection *sb_connection_new(struct sb_server *server);

@@ -188,6 +188,8 @@ static void all_that_is_wrong_with_a_list_is_told(void **state)
 	assert_non_null(strstr(why, "host is neither"));
 	assert_non_null(strstr(why, "; 10.0.0.0/33 has bits that are not 0 to 32"));
 	assert_int_equal(sb_networks_parse("a b c d e f g", &networks, little, sizeof(little)), -1);
+	assert_int_equal(sb_networks_parse("a", &networks, NULL, 0), -1);
+	assert_int_equal(sb_networks_parse("::1", &networks, NULL, 0), 0);
 	assert_int_equal(strlen(little), sizeof(little) - 1);
 }
 

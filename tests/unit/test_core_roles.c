@@ -41,6 +41,29 @@ static void open_ack(struct client *client, struct world *world, int64_t seq, in
 	open_as(client, world, 1, &opening);
 }
 
+/* Only live sessions throw each other out. */
+static void an_ack_that_came_too_late_is_nobodys_rival(void **state)
+{
+	struct world *world = world_new();
+	struct client post, ada;
+
+	(void)state;
+	world_book(world, 1);
+	for (int i = 0; i < 4; i++) {
+		open_ack(&post, world, 1, 0);
+		world_query(world); /* whose is it? */
+		world_answer(world);
+		world->devices[1].session_no++; /* a live session takes over */
+		assert_string_equal(client_said(&post), "close 4409");
+		client_drop(&post);
+	}
+	assert_int_equal(world->devices[1].acked, 0);
+	client_hello(&ada, world, 1, "");
+	assert_string_equal(client_said(&ada), "welcome 0; booking 1; live 1");
+	client_drop(&ada);
+	world_free(world);
+}
+
 static void a_poll_takes_what_is_there_and_leaves(void **state)
 {
 	struct world *world = world_new();
@@ -331,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_poll_takes_what_is_there_and_leaves),
+		cmocka_unit_test(an_ack_that_came_too_late_is_nobodys_rival),
 		cmocka_unit_test(a_poll_has_a_limit_below_the_window_and_none_above),
 		cmocka_unit_test(after_acks_what_lies_before),
 		cmocka_unit_test(a_waiting_poll_is_rung_and_ends_with_its_time),
