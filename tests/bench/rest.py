@@ -76,7 +76,7 @@ def measure_floor(certificates, count, seconds, resume):
 def idle_us(daemon, seconds):
     """The daemon without sessions: microseconds per second."""
     begun, cpu = time.monotonic(), cpu_ns(daemon.pid)
-    time.sleep(seconds)
+    time.sleep(seconds)  # the thing itself
     return (cpu_ns(daemon.pid) - cpu) / (time.monotonic() - begun) / 1000
 
 

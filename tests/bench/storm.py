@@ -94,7 +94,7 @@ def settled_rss(daemon):
     """Resident memory once it stands still: what handshakes left goes back at the daemon's next tick."""
     last, since = daemon.rss_bytes(), time.monotonic()
     while time.monotonic() - since < 1.5:
-        time.sleep(0.05)
+        time.sleep(0.05)  # nobody tells
         now = daemon.rss_bytes()
         if now != last:
             last, since = now, time.monotonic()

@@ -10,15 +10,16 @@ def epoch(db, mailbox):
     return db.one("SELECT epoch FROM slotbell.mailbox WHERE address = %s", mailbox)
 
 
-def ack(db, device, seq, failed=None, sent=None):
-    """failed: {seq: reason}. sent: {seq: microseconds}, without a hole. Returns (outcome, acked)."""
+def ack(db, device, seq, failed=None, sent=None, session_no=None):
+    """failed: {seq: reason}. sent: {seq: microseconds}, without a hole. session_no None: whosever. Returns (outcome, acked)."""
     failed, sent = failed or {}, sent or {}
     row = db.query(
         "SELECT outcome, acked FROM slotbell.ack(%s::bigint[], ARRAY(SELECT m.epoch FROM slotbell.mailbox m JOIN slotbell.device d"
         " ON d.mailbox_id = m.id WHERE d.id = %s), %s::bigint[], %s::int[], %s::bigint[], %s::text[], '{}', %s::bigint[], %s::int[],"
-        " %s::bigint[])",
+        " %s::bigint[], %s::bigint[])",
         [device], device, [seq], [1] * len(failed), list(failed), list(failed.values()),
         [min(sent, default=0)], [len(sent)], [sent[s] for s in sorted(sent)],
+        None if session_no is None else [session_no],
     )  # fmt: skip
     return row[0]
 

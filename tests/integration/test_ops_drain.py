@@ -7,6 +7,7 @@ import time
 
 from door_support import connect, tls, wait_alone, wait_taken
 from session_client import Closed, run
+from slotbelld import built
 
 pytest_plugins = ["fixtures_daemon"]
 
@@ -191,3 +192,19 @@ def test_nobody_new_is_let_in_and_with_a_window_of_nothing_it_ends_at_once(house
             assert await asyncio.to_thread(daemon.process.wait, 30) == 0
 
     run(story())
+
+
+def test_at_the_end_nothing_is_closed_that_is_not_open(house):
+    """libwebsockets closes its event pipe twice: a connection to the database that had its number by then would be lost, and libuv abort."""
+    daemon = house.daemon(start=False)
+    daemon.program = built("tests/slotbelld_strict")
+    daemon.start()
+    token = house.enrol(ADA)
+
+    async def story():
+        async with house.client(daemon, token) as client:
+            await client.welcome()
+            await client.until("live")
+
+    run(story())
+    assert daemon.stop() == 0, daemon.log_text()

@@ -91,25 +91,6 @@ def test_acks_are_cumulative_and_never_go_back(db):
     assert ack(3)[0][0] == "gone"
 
 
-def test_an_ack_of_a_session_that_was_taken_over_is_not_taken(db):
-    """The newer one was told where it starts: that stays so. Who says no number acks all the same."""
-    device, epoch = db.enrol(ADA), db.one("SELECT epoch FROM slotbell.mailbox")
-    with db.connect() as connection:
-        for uid in "abc":
-            publish(connection, ADA, uid)
-
-    def acks(seq, number):
-        return db.query("SELECT outcome, acked FROM slotbell.ack(%s, %s, %s, '{1}', %s, '{conflict}', session_nos => %s)",
-                        [device], [epoch], [seq], [seq], None if number is None else [number])[0]  # fmt: skip
-
-    db.query("UPDATE slotbell.device SET session_no = 7 RETURNING 1")
-    assert acks(1, 7) == ("saved", 1)
-    assert acks(2, 6) == ("replaced", 1)
-    assert db.query("SELECT seq, reason FROM slotbell.receipt WHERE done_at IS NOT NULL") == [(1, "conflict")]
-    assert acks(2, 8) == ("saved", 2), "numbers may go back, after a failover"
-    assert acks(3, None) == ("saved", 3)
-
-
 def test_fetch_gives_what_lies_after_in_order_and_within_its_bounds(db):
     db.enrol(ADA)
     for i in range(10):

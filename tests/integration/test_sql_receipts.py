@@ -36,6 +36,18 @@ def test_an_ack_leaves_a_receipt_for_every_event_that_it_covers(db):
     assert published == receipt
 
 
+def test_an_ack_of_a_session_that_was_taken_over_is_not_taken(db):
+    """The newer one was told where it starts: that stays so. Who says no number acks all the same."""
+    device = db.enrol(ADA)
+    book(db, "a", "b", "c")
+    db.query("UPDATE slotbell.device SET session_no = 7 RETURNING 1")
+    assert ack(db, device, 1, {1: "conflict"}, session_no=7) == ("saved", 1)
+    assert ack(db, device, 2, {2: "conflict"}, session_no=6) == ("replaced", 1)
+    assert [(row[0], row[-1]) for row in receipts(db)] == [(1, "conflict")]
+    assert ack(db, device, 2, session_no=8) == ("saved", 2), "numbers may go back, after a failover"
+    assert ack(db, device, 3) == ("saved", 3)
+
+
 def test_an_ack_that_says_nothing_new_leaves_none(db):
     device = db.enrol(ADA)
     book(db, "a")
