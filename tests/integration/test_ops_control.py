@@ -72,7 +72,8 @@ def test_status_says_how_it_is(house, path):
 
 
 def test_sessions_are_listed_over_pages_and_one_is_kicked(house, path):
-    daemon, token = house.daemon(control__socket=path, sessions__unauthenticated_per_address=0), house.enrol(ADA)
+    daemon, token = house.daemon(control__socket=path, sessions__unauthenticated_per_address=0,
+                                 sessions__hello_seconds=300), house.enrol(ADA)  # fmt: skip
 
     async def story():
         async with contextlib.AsyncExitStack() as stack:

@@ -68,8 +68,9 @@ class Plugin:
             await asyncio.sleep(wait)  # as it was told, or full jitter
 
     async def stop(self):
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        while not self.task.done():  # wait_for() of Python 3.11 forgets a cancellation that comes together with a message
+            self.task.cancel()
+            await asyncio.wait([self.task], timeout=1)
 
 
 class Fleet:
