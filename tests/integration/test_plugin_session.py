@@ -253,6 +253,7 @@ def test_a_server_that_breaks_the_protocol_is_left_and_not_acked(start, context,
         with start(server).run() as running:
             running.wait_for("live")
             running.wait_for("closed")
+            running.wait_for("live")
             assert running.stop() == 0
         assert not server.messages("ack")
     assert words in running.words
