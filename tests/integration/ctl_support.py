@@ -78,11 +78,12 @@ class Ctl:
 
 
 def wait_until(true, what):
-    """Ask again and again, for what the other side gives no sign of."""
-    deadline = time.monotonic() + SECONDS
+    """Ask again and again, for what the other side gives no sign of: the longer it takes, the less often."""
+    begun = time.monotonic()
     while not true():
-        assert time.monotonic() < deadline, f"waited {SECONDS} s in vain: {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - begun
+        assert waited < SECONDS, f"waited {SECONDS} s in vain: {what}"
+        time.sleep(min(0.1, 0.01 + waited / 20))  # each look may be a new connection to PostgreSQL
 
 
 def read_line(stream, seconds=SECONDS):

@@ -174,7 +174,7 @@ def test_a_process_that_was_killed_while_it_looked_for_leaks_is_no_finding(tmp_p
     sanitizers = Sanitizers(tmp_path / "reports")
     notice = "==8326==Unable to get registers from thread 8314.\n"
     (sanitizers.reports / "report.1").write_text(notice)
+    (sanitizers.reports / "report.2").write_text("")
     assert sanitizers.new_reports() == []
-    (sanitizers.reports / "report.2").write_text(notice + "==8326==ERROR: LeakSanitizer: detected memory leaks\n")
-    (sanitizers.reports / "report.3").write_text("")
-    assert [path.name for path, _ in sanitizers.new_reports()] == ["report.2", "report.3"]
+    (sanitizers.reports / "report.3").write_text(notice + "==8326==ERROR: LeakSanitizer: detected memory leaks\n")
+    assert [path.name for path, _ in sanitizers.new_reports()] == ["report.3"]
