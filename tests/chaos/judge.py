@@ -59,8 +59,9 @@ class Mailbox:
 
 
 class Session:
-    def __init__(self, n, hello):
+    def __init__(self, n, hello, late=0):
         self.n = n
+        self.late = late  # a poll's: acks up to this one, sent before it, may move its start until its first event
         self.hello = hello  # seq of hello's cursor
         self.last = None  # (epoch, seq) of what came last
         self.unacked = collections.deque()  # seqs that came and that the client did not ack
@@ -72,6 +73,7 @@ class Device:
         self.name, self.mailbox = name, mailbox
         self.start, self.acked = 0, None  # as the database has it
         self.told = 0  # the newest ack that the client was told is kept
+        self.said = 0  # the newest ack that the client sent
         self.got = collections.Counter()  # mark -> times
         self.session = None
         self.furthest = (None, 0)
@@ -113,7 +115,9 @@ class Judge:
         if not device:
             device = self.devices[line["device"]] = Device(line["device"], self.mailboxes[line["mailbox"]])
         hello = parse(line["cursor"])[1] if line["cursor"] else 0
-        device.session = Session(line["n"], hello)
+        # Its welcome is what GET /v1/reconnect said; it begins with its first poll, and takes over only then.
+        late = device.said if line.get("way") == "Poll" else 0
+        device.session = Session(line["n"], hello, late)
         self.figures["sessions asked for"] += 1
 
     def on_welcome(self, line):
@@ -155,9 +159,9 @@ class Judge:
 
         if session.last is None:
             self.problem("in_order_without_gap", f"{where} came before welcome")
-        elif number[1] != session.last[1] + 1:
+        elif number[1] != session.last[1] + 1 and not session.last[1] < number[1] <= session.late + 1:
             self.jumps.append((where, mailbox, session.last, number))
-        session.last = number
+        session.last, session.late = number, 0
         session.unacked.append(number[1])
         if number[1] > device.furthest[1] or number[0] != device.furthest[0]:
             device.furthest = number
@@ -170,10 +174,12 @@ class Judge:
             self.problem("in_order_without_gap", f"device {line['device']} session {session.n}: live at {epoch}.{seq}, "
                          f"after {session.last[1]}")  # fmt: skip
         elif session.last and seq > session.last[1]:
-            # Numbers without events: only a new epoch has them.
-            self.jumps.append((f"device {line['device']} session {session.n}: live at {epoch}.{seq}",
-                               self.device(line).mailbox, session.last, (epoch, seq + 1)))
+            if seq > session.late:
+                # Numbers without events: only a new epoch has them.
+                self.jumps.append((f"device {line['device']} session {session.n}: live at {epoch}.{seq}",
+                                   self.device(line).mailbox, session.last, (epoch, seq + 1)))
             session.last = (epoch, seq)
+        session.late = 0
 
     def on_acks(self, line):
         device = self.device(line)
@@ -181,6 +187,7 @@ class Judge:
         seq = parse(line["cursor"])[1]
         while unacked and unacked[0] <= seq:
             unacked.popleft()
+        device.said = max(device.said, seq)
         for failed, reason in line["failed"].items():
             device.failed[int(failed)] = reason
         self.figures["acks"] += 1

@@ -20,10 +20,10 @@ class Story:
         self.lines.append({"at": float(next(self._clock)), "what": what, **fields})
         return self
 
-    def session(self, device=1, mailbox=ADA, at="e1.0", cursor=None):
+    def session(self, device=1, mailbox=ADA, at="e1.0", cursor=None, way="Websocket"):
         """hello and welcome."""
         self.n = next(self._sessions)
-        self.add("session", device=device, mailbox=mailbox, n=self.n, cursor=cursor, daemon=1)
+        self.add("session", device=device, mailbox=mailbox, n=self.n, cursor=cursor, daemon=1, way=way)
         return self.add("welcome", device=device, n=self.n, cursor=at, head=0)
 
     def booking(self, seq, mark=None, device=1, epoch="e1", change="created", uid=None, version=None):
@@ -304,3 +304,26 @@ def test_a_history_is_read_as_it_was_written(tmp_path):
     judge = Judge().feed(read(history.path))
     assert not any(judge.verdict().values())
     assert judge.figures["deliveries"] == 4 and judge.figures["repeats of what was not acked"] == 1
+
+
+def late_ack(way, first, second=None):
+    """Event 3 was acked by a session that broke off; the next one was told that acks reach 1, and gets these."""
+    story = Story().session()
+    for seq in (1, 2, 3):
+        story.booking(seq)
+    story.acks("e1.3").ended(how="broken off").session(at="e1.1", way=way).booking(first)
+    if second:
+        story.booking(second)
+    return story.database(6, marks=[f"m{seq}" for seq in range(1, 7)]).wrong()
+
+
+def test_an_ack_on_its_way_may_move_the_start_of_a_poll_and_of_nothing_else():
+    gap = "in_order_without_gap"
+    assert gap not in late_ack("Poll", 4) and gap not in late_ack("Poll", 3) and gap not in late_ack("Poll", 2)
+    assert gap in late_ack("Poll", 5), "it did not ack that"
+    assert gap in late_ack("Poll", 2, 4), "only until its first event"
+    for way, live, fault in (("Poll", 3, False), ("Poll", 4, True), ("Websocket", 3, True)):
+        story = Story().session().booking(1).booking(2).booking(3).acks("e1.3").ended(how="broken off").session(at="e1.1", way=way)
+        story.add("live", device=1, n=story.n, cursor=f"e1.{live}").booking(live + 1).database(6, marks=[f"m{seq}" for seq in range(1, 7)])
+        assert (gap in story.wrong()) == fault, (way, live)
+    assert gap in late_ack("Websocket", 4) and gap in late_ack("Stream", 4)
