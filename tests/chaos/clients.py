@@ -62,7 +62,7 @@ class Plugin:
             if delay is None:
                 delay = self.random.uniform(0, min(BACKOFF_MAX, BACKOFF_MIN * 2**self._attempts))
                 self._attempts += 1
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay)  # as it was told, or full jitter: what a plug-in does
 
     def give_up(self):
         """At the next message, or when cancelled. (wait_for of Python 3.11 loses a cancellation that meets a message.)"""

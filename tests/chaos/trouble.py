@@ -59,7 +59,7 @@ class Trouble:
         while (now := asyncio.get_running_loop().time()) < end:
             if len(self._tasks) < 3:
                 self._deal(kinds)
-            await asyncio.sleep(min(end - now, self.random.uniform(0.2, 1.2)))
+            await asyncio.sleep(min(end - now, self.random.uniform(0.2, 1.2)))  # the pace of trouble
             self._look_after_the_dead()
 
     async def calm(self):
