@@ -96,9 +96,14 @@ static int ask_version(PGconn *database, char **ret_why)
 
 static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, int version)
 {
-	doctor->schema_old = version != SB_SCHEMA_VERSION;
-	if (!doctor->schema_old) {
+	doctor->schema_old = !sb_schema_version_fits(version);
+	if (version == SB_SCHEMA_VERSION) {
 		sb_saw(finding, SB_HEALTH_OK, "version %d", version);
+		return;
+	}
+	if (!doctor->schema_old) {
+		sb_saw(finding, SB_HEALTH_OK, "version %d, the next one after this program's",
+		       version);
 		return;
 	}
 	sb_saw(finding, SB_HEALTH_FAIL, "version %d, and this program is for %d", version,

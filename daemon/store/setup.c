@@ -108,7 +108,7 @@ void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGr
 		return;
 	if (step == SERVER)
 		judge_server(setup, result);
-	else if (step == VERSION && sb_pg_text_int(result, 0, 0) != SB_SCHEMA_VERSION)
+	else if (step == VERSION && !sb_schema_version_fits(sb_pg_text_int(result, 0, 0)))
 		sb_pg_words_version(setup->problem, sizeof(setup->problem),
 				    sb_pg_text_int(result, 0, 0));
 	else if (step == RIGHTS)

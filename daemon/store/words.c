@@ -66,9 +66,9 @@ void sb_pg_words_version(char *ret_words, size_t size, int theirs)
 	else
 		(void)snprintf(ret_words, size,
 			       "the schema slotbell is of version %d and too new, this slotbelld "
-			       "knows %d; "
+			       "works with %d and %d; "
 			       "upgrade slotbelld",
-			       theirs, SB_SCHEMA_VERSION);
+			       theirs, SB_SCHEMA_VERSION, SB_SCHEMA_VERSION + 1);
 }
 
 bool sb_pg_error_ends_connection(const PGresult *result)

@@ -23,7 +23,7 @@
 /* A failed result as one line. */
 void sb_pg_words(char *ret_words, size_t size, const PGconn *conn, const PGresult *result);
 
-/* The schema's version is another than ours. */
+/* The schema's version is one that this build does not work with. */
 void sb_pg_words_version(char *ret_words, size_t size, int theirs);
 
 /*

@@ -58,12 +58,14 @@ def test_what_the_rights_check_needs_is_what_the_schema_grants(patient):
 def test_an_old_schema_and_none(patient):
     patient.start()
     (version,) = patient.house.ctl.query("SELECT slotbell.schema_version()")
-    for other, words in ((version - 1, "slotbellctl db upgrade"), (version + 1, "install the newer")):
+    for other, words in ((version - 1, "slotbellctl db upgrade"), (version + 2, "install the newer")):
         patient.house.ctl.query("DELETE FROM slotbell.migration WHERE version >= %s", min(version, other))
         patient.house.ctl.query("INSERT INTO slotbell.migration (version, name) VALUES (%s, 'other')", other)
         failed, found = patient.red()
         assert failed == {"schema"} and words in found["schema"]["advice"] and f"version {other}, " in found["schema"]["seen"]
         assert found["rights"]["result"] == found["session"]["result"] == "not checked"
+    patient.house.ctl.query("UPDATE slotbell.migration SET version = %s WHERE version = %s", version + 1, version + 2)
+    assert "the next one" in patient.look()["schema"]["seen"]
     patient.daemon.configure(database__url=patient.house.cluster.url("postgres", "slotbelld_login"))
     failed, found = patient.red()
     assert failed == {"schema"} and "no schema slotbell" in found["schema"]["seen"]

@@ -187,6 +187,10 @@ def test_a_read_only_server_is_refused_in_words(server):
      f"too old, this slotbelld needs {VERSION}; run slotbellctl db upgrade"),
     ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 999'",
      "version 999 and too new"),
+    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) - 1}'",
+     f"version {int(VERSION) - 1} and too old"),
+    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) + 2}'",
+     f"version {int(VERSION) + 2} and too new, this slotbelld works with {VERSION} and {int(VERSION) + 1}"),
     (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}'",
      "lacks functions"),
 ])  # fmt: skip
@@ -198,6 +202,16 @@ def test_a_schema_that_is_not_ours_is_refused_in_words(server, sql_before, words
     with Store(server.url("other")) as store:
         assert words in store.wait("problem")
         assert not store.count("database up")
+
+
+def test_the_next_schema_is_worked_with(server):
+    """So that the database can be upgraded first, and a daemon be rolled back."""
+    server.drop_database("ahead")
+    server.create_database("ahead")
+    server.psql(SCHEMA.replace(f"'SELECT {VERSION}'", f"'SELECT {int(VERSION) + 1}'"), "ahead")
+    with Store(server.url("ahead")) as store:
+        store.wait("database up")
+        assert not store.count("problem")
 
 
 def test_a_schema_that_comes_later_is_found(server):
