@@ -32,7 +32,7 @@ static enum sb_exit migrate(struct sb_ctl *ctl, PGconn *database, bool may_creat
 	applied = json_array();
 	for (size_t i = 0; i < migrated.count; i++)
 		json_array_append_new(applied,
-				      json_string(sb_schema_files[migrated.first + i].name));
+				      json_string(sb_schema_steps[migrated.first + i].name));
 	sb_print_json(json_pack("{s:i, s:o}", "version", migrated.version, "applied", applied));
 	return SB_EXIT_DONE;
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* "Slotbell" as a number: nobody else's advisory lock. The session's end gives it back. */
 #define LOCK "x'536c6f7462656c6c'::bigint"
@@ -68,12 +67,12 @@ static bool lock(PGconn *database)
 	return run(database, "SELECT pg_advisory_lock(" LOCK ")", NULL);
 }
 
-/* How many of our files are applied: the first ones, without a hole. False: said why not. */
+/* How many of our steps are applied: the first ones, without a hole. False: said why not. */
 static bool count_applied(PGconn *database, size_t *ret_count)
 {
 	PGresult *result = sb_database_query(
 		database, "SELECT version, name FROM slotbell.migration ORDER BY version", 0, NULL);
-	const int newest = sb_schema_files[sb_schema_file_count - 1].version;
+	const int newest = sb_schema_steps[sb_schema_step_count - 1].version;
 	int rows = result ? PQntuples(result) : 0;
 	bool known = result != NULL;
 
@@ -86,10 +85,10 @@ static bool count_applied(PGconn *database, size_t *ret_count)
 				    " newer release",
 				    PQgetvalue(result, rows - 1, 1), newest);
 			known = false;
-		} else if (version != sb_schema_files[row].version) {
+		} else if (version != sb_schema_steps[row].version) {
 			sb_ctl_fail("the database has version %ld of the schema without version %d:"
 				    " slotbell.migration is not as Slotbell leaves it",
-				    version, sb_schema_files[row].version);
+				    version, sb_schema_steps[row].version);
 			known = false;
 		}
 	}
@@ -98,7 +97,7 @@ static bool count_applied(PGconn *database, size_t *ret_count)
 	return known;
 }
 
-/* In the caller's transaction, so that a first file which fails leaves nothing behind. */
+/* In the caller's transaction, so that a first step which fails leaves nothing behind. */
 static bool create_record(PGconn *database)
 {
 	return run(database,
@@ -108,13 +107,13 @@ static bool create_record(PGconn *database)
 		   NULL);
 }
 
-static bool record(PGconn *database, const struct sb_schema_file *file)
+static bool record(PGconn *database, const struct sb_schema_step *step)
 {
 	char version[16];
-	const char *const values[] = {version, file->name};
+	const char *const values[] = {version, step->name};
 	PGresult *result;
 
-	(void)snprintf(version, sizeof(version), "%d", file->version);
+	(void)snprintf(version, sizeof(version), "%d", step->version);
 	result = sb_database_query(database,
 				   "INSERT INTO slotbell.migration (version, name) VALUES ($1, $2)",
 				   2, values);
@@ -122,18 +121,22 @@ static bool record(PGconn *database, const struct sb_schema_file *file)
 	return result != NULL;
 }
 
-static bool apply(PGconn *database, const struct sb_schema_file *file, bool create)
+static bool run_files(PGconn *database, const struct sb_schema_step *step)
 {
-	struct timespec from, to;
-
-	sb_ctl_say("applying %s", file->name);
-	clock_gettime(CLOCK_MONOTONIC, &from);
-	if (run(database, "BEGIN", NULL) && (!create || create_record(database)) &&
-	    run(database, (const char *)file->sql, file->name) && record(database, file) &&
-	    run(database, "COMMIT", file->name)) {
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		return true;
+	for (size_t i = 0; i < step->file_count; i++) {
+		if (!run(database, (const char *)step->files[i].sql, step->files[i].name))
+			return false;
 	}
+	return true;
+}
+
+static bool apply(PGconn *database, const struct sb_schema_step *step, bool create)
+{
+	sb_ctl_say("applying %s", step->name);
+	if (run(database, "BEGIN", NULL) && (!create || create_record(database)) &&
+	    run_files(database, step) && record(database, step) &&
+	    run(database, "COMMIT", step->name))
+		return true;
 	/* The connection may be gone, and then so is the transaction. */
 	PQclear(PQexec(database, "ROLLBACK"));
 	return false;
@@ -155,11 +158,11 @@ bool sb_migrate(PGconn *database, bool may_create, struct sb_migrated *ret_migra
 		return false;
 	}
 	ret_migrated->first = applied;
-	for (size_t i = applied; i < sb_schema_file_count; i++) {
-		if (!apply(database, &sb_schema_files[i], !is_there && i == 0))
+	for (size_t i = applied; i < sb_schema_step_count; i++) {
+		if (!apply(database, &sb_schema_steps[i], !is_there && i == 0))
 			return false;
 	}
-	ret_migrated->count = sb_schema_file_count - applied;
-	ret_migrated->version = sb_schema_files[sb_schema_file_count - 1].version;
+	ret_migrated->count = sb_schema_step_count - applied;
+	ret_migrated->version = sb_schema_steps[sb_schema_step_count - 1].version;
 	return true;
 }

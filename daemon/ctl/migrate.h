@@ -11,29 +11,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* One file of config/sql; its number is the version that it brings the schema to. */
+/* One file of config/sql. */
 struct sb_schema_file {
-	int version;
-	const char *name;	  /* "001_tables", as slotbell.migration records it */
+	const char *name;	  /* its path below config/sql, without .sql */
 	const unsigned char *sql; /* UTF-8, terminated */
 };
 
+/* A step of the schema: a file, or a folder of files, whose number is the version that it leads to. */
+struct sb_schema_step {
+	int version;
+	const char *name; /* "001_schema", as slotbell.migration records it */
+	const struct sb_schema_file *files;
+	size_t file_count; /* at least 1 */
+};
+
 /* Ascending by version, and never empty. Generated. */
-extern const struct sb_schema_file sb_schema_files[];
-extern const size_t sb_schema_file_count;
+extern const struct sb_schema_step sb_schema_steps[];
+extern const size_t sb_schema_step_count;
 
 struct sb_migrated {
 	int version;  /* the schema's now */
-	size_t first; /* the files that were applied just now: */
-	size_t count; /* sb_schema_files[first] and the next ones */
+	size_t first; /* the steps that were applied just now: */
+	size_t count; /* sb_schema_steps[first] and the next ones */
 };
 
 /*
- * Applies the files that the database has not seen, each in one transaction
+ * Applies the steps that the database has not seen, each in one transaction
  * with its row in slotbell.migration, under an advisory lock, so that two at
  * once are safe. What is applied is said as it goes. `may_create`: a database
  * without the schema gets it; else that is refused, as is a newer schema than
- * ours. False: said why; files before the one that failed stay applied.
+ * ours. False: said why; steps before the one that failed stay applied.
  */
 bool sb_migrate(PGconn *database, bool may_create, struct sb_migrated *ret_migrated);
 

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#define SB_SCHEMA_VERSION 8
+#define SB_SCHEMA_VERSION 9
 
 /* Whether a daemon of this build works with a schema of that version. */
 static inline bool sb_schema_version_fits(int version)

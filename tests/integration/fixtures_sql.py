@@ -16,7 +16,11 @@ sys.path.insert(0, str(ROOT / "tests/lib"))
 
 from pgcluster import PgCluster  # noqa: E402
 
-FILES = sorted((ROOT / "config/sql").glob("[0-9]*.sql"))
+# A step is a file, or a folder of files that are applied in one transaction.
+STEPS = {
+    path.stem: sorted(path.glob("[0-9]*.sql")) if path.is_dir() else [path]
+    for path in sorted((ROOT / "config/sql").glob("[0-9]*"))
+}
 TEMPLATE = "sql_template"
 SECONDS = 30
 SECRET = bytes(32)
@@ -25,20 +29,22 @@ SALT = bytes(16)
 HASH = hashlib.sha256(SALT + PROOF).digest()
 
 
-def apply_schema(url):
-    """The schema as `slotbellctl db init` applies it."""
+def apply_schema(url, last=None):
+    """The schema as `slotbellctl db init` applies it, or as it was at version `last`."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA slotbell")
         connection.execute(
             "CREATE TABLE slotbell.migration"
             " (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        for file in FILES:
+        for step, files in STEPS.items():
+            version = int(step.split("_")[0])
+            if last is not None and version > last:
+                break
             with connection.transaction():
-                connection.execute(file.read_text())
-                connection.execute(
-                    "INSERT INTO slotbell.migration VALUES (%s, %s)", (int(file.stem.split("_")[0]), file.stem)
-                )
+                for file in files:
+                    connection.execute(file.read_text())
+                connection.execute("INSERT INTO slotbell.migration VALUES (%s, %s)", (version, step))
 
 
 class Database:

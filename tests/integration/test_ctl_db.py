@@ -9,7 +9,7 @@ from ctl_support import ADA, ROOT, SECONDS, wait_until
 
 pytest_plugins = ["fixtures_ctl"]
 
-FILES = sorted((ROOT / "config/sql").glob("[0-9]*.sql"))
+FILES = sorted((ROOT / "config/sql").glob("[0-9]*"))
 NAMES = [file.stem for file in FILES]
 VERSIONS = [int(name.split("_")[0]) for name in NAMES]
 LOCK = int.from_bytes(b"Slotbell", "big")
@@ -35,7 +35,7 @@ def apply_first(ctl):
         connection.execute("INSERT INTO slotbell.migration VALUES (%s, %s)", (VERSIONS[0], NAMES[0]))
 
 
-def test_init_applies_every_file_in_order_and_says_so(bare):
+def test_init_applies_every_step_in_order_and_says_so(bare):
     done = bare.run("db", "init")
     assert done.stdout == ""
     assert re.findall(r"^applying (\S+)$", done.stderr, re.M) == NAMES

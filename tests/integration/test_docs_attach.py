@@ -45,7 +45,7 @@ def test_the_page_names_every_parameter_and_every_refusal(db):
     (arguments,) = db.query("SELECT proargnames FROM pg_proc WHERE proname = 'attach' AND pronamespace = 'slotbell'::regnamespace")
     for name in arguments[1:]:
         assert re.search(rf"^\|.*`{name}`.*\|.*\|", PAGE, re.MULTILINE), name
-    codes = set(re.findall(r"SB02\d", "".join(path.read_text() for path in (ROOT / "config/sql").glob("00[78]_*.sql"))))
+    codes = set(re.findall(r"SB02\d", "".join(path.read_text() for path in (ROOT / "config/sql").rglob("*.sql"))))
     assert codes and codes == set(re.findall(r"SB02\d", PAGE))
 
 

@@ -37,7 +37,7 @@ def test_entries_have_the_fields_that_one_asks_for(house, journal):
     with journal:
         daemon = start(house, journal)
         ready = journal.wait("ready")
-        assert ready["MESSAGE"] == f"ready: version=0.1.0 port={daemon.port} admin_port=0"
+        assert ready["MESSAGE"] == f"ready: version=0.2.0 port={daemon.port} admin_port=0"
         assert (ready["PRIORITY"], ready["SYSLOG_IDENTIFIER"], ready["SLOTBELL_PORT"]) == ("5", "slotbelld", str(daemon.port))
         assert ready["MESSAGE_ID"] == IDS["ready"]
         journal.wait("database up")
