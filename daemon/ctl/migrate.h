@@ -17,7 +17,8 @@ struct sb_schema_file {
 	const unsigned char *sql; /* UTF-8, terminated */
 };
 
-/* A step of the schema: a file, or a folder of files, whose number is the version that it leads to. */
+/* A step of the schema: a file, or a folder of files, whose number is the version that it leads to.
+ */
 struct sb_schema_step {
 	int version;
 	const char *name; /* "001_schema", as slotbell.migration records it */
