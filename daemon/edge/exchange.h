@@ -39,6 +39,7 @@ struct sb_exchange {
 	struct sb_text out;	 /* to be sent, all of it, before more is made */
 	struct sb_text messages; /* answer.c: what was pulled so far, with commas between */
 	struct sb_frame *last;	 /* answer.c: the last of them; one reference */
+	bool body_ended;	 /* libwebsockets said so */
 	bool may_be_followed;	 /* by another request on this connection */
 	bool keeps;		 /* its answer says so */
 	bool started;		 /* stream.c: status and headers are out */
@@ -73,6 +74,9 @@ int sb_request_opening(struct lws *wsi, enum sb_role role, struct sb_opening *re
 /* Whether it leaves no doubt where it ends, and does not ask for the connection's end itself:
  * another request may follow it. RFC 9112 sections 6.3 and 9.3. */
 bool sb_request_may_be_followed(struct lws *wsi, bool posts);
+
+/* Whether libwebsockets may look for a body behind its headers. */
+bool sb_request_may_have_body(struct lws *wsi);
 
 /* The Content-Length of a body. 0; -ENODATA: there is none; -EINVAL: it is no number, or 0;
  * -EMSGSIZE: more than a message of ours has. */

@@ -149,14 +149,14 @@ static void on_body(struct sb_connection *connection, const char *bytes, size_t 
 	exchange->body_len += len;
 }
 
-static void on_body_complete(struct sb_connection *connection)
+static void take_body(struct sb_connection *connection)
 {
 	struct sb_exchange *exchange = connection->exchange;
 	struct sb_client_message message;
 	struct sb_refusal refusal;
 	int result;
 
-	if (!exchange || exchange->ended || !exchange->body)
+	if (exchange->ended || !exchange->body)
 		return;
 	sb_deadline_stop(&connection->deadline);
 	result = sb_client_message_decode(exchange->body, exchange->body_len, &message, &refusal);
@@ -175,6 +175,27 @@ static void on_body_complete(struct sb_connection *connection)
 	}
 	sb_request_forget_token(connection->token);
 	connection->token = NULL;
+}
+
+/* The request is read; what follows it, only once it is answered. See exchange.h. */
+static void stop_reading(struct lws *wsi)
+{
+	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+	(void)lws_rx_flow_control(wsi, 0);
+}
+
+/* libwebsockets 4.1 may complete a body more than once, and then does so without end (keep.c): the
+ * second time ends the connection. */
+static int on_body_complete(struct sb_connection *connection)
+{
+	struct sb_exchange *exchange = connection->exchange;
+
+	if (!exchange || exchange->body_ended)
+		return -1;
+	exchange->body_ended = true;
+	take_body(connection);
+	stop_reading(connection->wsi);
+	return 0;
 }
 
 static void preflight(struct sb_connection *connection, const char *methods)
@@ -236,18 +257,13 @@ static void on_request(struct sb_connection *connection)
 		begin(connection, route);
 }
 
-/* The request is read; what follows it, only once it is answered. See exchange.h. */
-static void stop_reading(struct lws *wsi)
-{
-	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
-	(void)lws_rx_flow_control(wsi, 0);
-}
-
 static int take_request(struct lws *wsi)
 {
 	struct sb_connection *connection = sb_connection_of(wsi);
 
 	connection->wsi = wsi;
+	if (connection->exchange || !sb_keep_may_follow(connection))
+		return -1;
 	sb_connection_opened(connection);
 	if (sb_exchange_new(connection) != 0)
 		return -1;
@@ -274,9 +290,7 @@ int sb_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 		on_body(sb_connection_of(wsi), in, len);
 		return 0;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		on_body_complete(sb_connection_of(wsi));
-		stop_reading(wsi);
-		return 0;
+		return on_body_complete(sb_connection_of(wsi));
 	case LWS_CALLBACK_WSI_DESTROY:
 		if (sb_connection_of(wsi))
 			sb_connection_gone(sb_connection_of(wsi));

@@ -146,6 +146,24 @@ bool sb_request_lists(struct lws *wsi, enum lws_token_indexes header, const char
 	return lws_hdr_copy(wsi, list, sizeof(list) - 1, header) > 0 && is_listed(list, word);
 }
 
+bool sb_request_may_have_body(struct lws *wsi)
+{
+	/* The methods are those for which lws reads a body though no length is said. */
+	static const enum lws_token_indexes signs[] = {
+		WSI_TOKEN_HTTP_CONTENT_LENGTH,
+		WSI_TOKEN_HTTP_TRANSFER_ENCODING,
+		WSI_TOKEN_POST_URI,
+		WSI_TOKEN_PUT_URI,
+		WSI_TOKEN_PATCH_URI,
+	};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (lws_hdr_total_length(wsi, signs[i]) > 0)
+			return true;
+	}
+	return false;
+}
+
 bool sb_request_may_be_followed(struct lws *wsi, bool posts)
 {
 	char value[16];

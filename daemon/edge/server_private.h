@@ -61,6 +61,7 @@ struct sb_connection {
 
 	int fd;		     /* before it is adopted */
 	uint8_t stage;	     /* enum sb_stage */
+	uint64_t read_when_kept; /* bytes from its socket, when its last answer was out */
 	bool overdue : 1;    /* has been in the waiting room for too long */
 	bool judged : 1;     /* its token was refused, and counted */
 	bool opening : 1;    /* holds a slot among the handshakes */
@@ -227,6 +228,9 @@ void sb_keep_configure(struct sb_server *server);
 bool sb_keep_may(const struct sb_connection *connection);
 /* The answer is out: the exchange goes, the connection stays. It may be gone after. */
 void sb_keep_connection(struct sb_connection *connection);
+/* False: this request, which is read and not begun, must end the connection instead: libwebsockets
+ * would never get to the end of its body. */
+bool sb_keep_may_follow(const struct sb_connection *connection);
 /* If it was kept: it has its next request, or goes. */
 void sb_keep_end(struct sb_connection *connection, bool has_request);
 
