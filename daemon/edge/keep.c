@@ -54,7 +54,8 @@ static uint64_t bytes_read(const struct sb_connection *connection)
 
 bool sb_keep_may_follow(const struct sb_connection *connection)
 {
-	bool was_buffered = connection->kept && bytes_read(connection) == connection->read_when_kept;
+	bool was_buffered =
+		connection->kept && bytes_read(connection) == connection->read_when_kept;
 
 	return !was_buffered || !sb_request_may_have_body(connection->wsi);
 }

@@ -53,7 +53,8 @@ struct sb_connection {
 		*ready_next; /* in server->ready, or in its address' queue */
 	char *token;	     /* of the Authorization header, until it is used; owned, wiped */
 	char *message;	     /* a message that comes in parts; owned */
-	uint32_t message_len;
+	uint32_t message_len, message_room;
+	uint64_t read_when_kept;     /* bytes from its socket, when its last answer was out */
 	struct sb_deadline deadline; /* to be open by then */
 	struct sb_arrival *arrival;  /* while its PROXY header is read */
 	struct sb_address *address;  /* NULL before it is known */
@@ -61,7 +62,6 @@ struct sb_connection {
 
 	int fd;		     /* before it is adopted */
 	uint8_t stage;	     /* enum sb_stage */
-	uint64_t read_when_kept; /* bytes from its socket, when its last answer was out */
 	bool overdue : 1;    /* has been in the waiting room for too long */
 	bool judged : 1;     /* its token was refused, and counted */
 	bool opening : 1;    /* holds a slot among the handshakes */

@@ -215,6 +215,9 @@ void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
 	(void)SSL_CTX_set_cipher_list(tls, "ECDHE+AESGCM:ECDHE+CHACHA20");
 	(void)SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384");
 	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+	/* Else one read goes on for as long as the peer sends key updates or other records without
+	 * data, and no other session is served meanwhile. */
+	(void)SSL_CTX_clear_mode(tls, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_cert_cb(tls, on_certificate, server);
 	SSL_CTX_set_info_callback(tls, on_info);
 	sb_tickets_setup(tls, server);

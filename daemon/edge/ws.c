@@ -165,6 +165,25 @@ static int fill(struct sb_connection *connection, struct burst *burst)
 	return 0;
 }
 
+/*
+ * Nothing is read while libwebsockets holds something back. If a client reads
+ * nothing and breaks the protocol, lws 4.1 first sends what it holds, and ends
+ * the connection then. What it reads meanwhile it neither takes nor drops, and
+ * it offers the same bytes to itself without end.
+ */
+static void stop_reading(struct lws *wsi)
+{
+	(void)lws_rx_flow_control(wsi, 0);
+	lws_callback_on_writable(wsi);
+}
+
+/* It holds nothing back. */
+static void on_writeable(struct sb_connection *connection)
+{
+	(void)lws_rx_flow_control(connection->wsi, 1);
+	sb_connection_ready(connection); /* served at the end of this turn, with what else comes */
+}
+
 static void flush(struct sb_connection *connection)
 {
 	struct burst burst;
@@ -176,6 +195,8 @@ static void flush(struct sb_connection *connection)
 		lws_callback_on_writable(connection->wsi);
 	else if (fill(connection, &burst) != 0)
 		sb_connection_kill(connection);
+	else if (!can_write(connection->wsi))
+		stop_reading(connection->wsi);
 }
 
 /* ---- in ---- */
@@ -207,26 +228,44 @@ void sb_ws_forget_message(struct sb_connection *connection)
 	free(connection->message);
 	connection->message = NULL;
 	connection->message_len = 0;
+	connection->message_room = 0;
 }
 
-/* A part of a message that is not whole yet, or the last one of it. Not by realloc(), which leaves
- * what was there where it was. */
-static void on_part(struct sb_connection *connection, const char *bytes, size_t len, bool last)
+/* Room for so many bytes in all, at least twice as much as before: a message may come byte by byte.
+ * Not by realloc(), which leaves what was there where it was. */
+static int make_room(struct sb_connection *connection, uint32_t len)
 {
 	uint32_t before = connection->message_len;
-	char *grown = malloc(before + len + 1);
+	uint32_t room = 2 * connection->message_room;
+	char *grown;
 
-	if (!grown) {
+	if (len <= connection->message_room)
+		return 0;
+	if (room < len)
+		room = len;
+	grown = malloc(room);
+	if (!grown)
+		return -1;
+	if (before)
+		memcpy(grown, connection->message, before);
+	sb_ws_forget_message(connection);
+	connection->message = grown;
+	connection->message_len = before;
+	connection->message_room = room;
+	return 0;
+}
+
+/* A part of a message that is not whole yet, or the last one of it. */
+static void on_part(struct sb_connection *connection, const char *bytes, size_t len, bool last)
+{
+	if (make_room(connection, connection->message_len + (uint32_t)len) != 0) {
 		sb_ws_forget_message(connection);
 		sb_session_close(connection->session, SB_REASON_BUSY);
 		return;
 	}
-	if (before)
-		memcpy(grown, connection->message, before);
-	memcpy(grown + before, bytes, len);
-	sb_ws_forget_message(connection);
-	connection->message = grown;
-	connection->message_len = before + (uint32_t)len;
+	if (len)
+		memcpy(connection->message + connection->message_len, bytes, len);
+	connection->message_len += (uint32_t)len;
 	if (last) {
 		sb_session_receive(connection->session, connection->message,
 				   connection->message_len);
@@ -302,8 +341,7 @@ int sb_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
 			sb_session_heard(connection->session);
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
-		sb_connection_ready(
-			connection); /* at the end of this turn, together with what else comes */
+		on_writeable(connection);
 		return 0;
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		return on_peer_close(connection, in, len);

@@ -165,6 +165,12 @@ def wait_taken(daemon, plain):
                        for client, unread, inode in _connections(daemon)), "the daemon reads")
 
 
+def unread(daemon, plain):
+    """Bytes that came by this connection, and that the daemon has not read."""
+    ours = plain.getsockname()[:2]
+    return next(unread for client, unread, _ in _connections(daemon) if client == ours)
+
+
 def wait_alone(daemon):
     """Waits until the daemon has no client any more, as the one that saw it start."""
     wait_until(lambda: not any(_connections(daemon)), "the daemon has no connection")
