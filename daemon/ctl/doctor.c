@@ -1,6 +1,6 @@
-/* The table of checks, and how findings are shown; see doctor.h. */
+/* The table of checks, and the examiner that has them done and shows what was found; see doctor.h.
+ */
 #include "daemon/ctl/doctor.h"
-#include "daemon/ctl/control.h"
 #include "daemon/ctl/output.h"
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name;
@@ -34,6 +35,26 @@ static const struct {
 };
 
 #define CHECK_COUNT (sizeof(checks) / sizeof(*checks))
+
+/* A worker that takes longer is in a stranger's hands, or waits for one: for a check, and for all
+ * of them. An honest one is done in less, even where nothing answers. */
+#define CHECK_MS 60000
+#define ALL_MS	 180000
+
+void sb_doctor_check(struct sb_doctor *doctor, size_t number, struct sb_finding *finding)
+{
+	if (number < CHECK_COUNT)
+		checks[number].run(doctor, finding);
+}
+
+bool sb_doctor_is_foreign(size_t number)
+{
+	size_t first = 0;
+
+	while (first < CHECK_COUNT && checks[first].run != sb_check_port)
+		first++;
+	return number >= first;
+}
 
 static const char *const words[] = {"ok", "warn", "fail", "not checked"};
 
@@ -115,50 +136,163 @@ static void print_finding(const char *name, const struct sb_finding *finding)
 	(void)fflush(stdout);
 }
 
+/* Text may be in no encoding at all, for a file's name or a database's message may. */
+static json_t *json_of(const char *text)
+{
+	json_t *string = text ? json_string(text) : json_null();
+	char *clean;
+
+	if (string)
+		return string;
+	clean = sb_clean(text, true);
+	string = json_string(clean);
+	free(clean);
+	return string;
+}
+
 static void show(const struct sb_ctl *ctl, const char *name, const struct sb_finding *finding,
 		 int64_t took_ms)
 {
 	if (ctl->json)
-		sb_print_json(json_pack("{s:s, s:s, s:s, s:s?, s:I}", "check", name, "result",
-					words[finding->health], "seen", finding->seen, "advice",
-					finding->advice, "ms", (json_int_t)took_ms));
+		sb_print_json(json_pack("{s:s, s:s, s:o, s:o, s:I}", "check", name, "result",
+					words[finding->health], "seen", json_of(finding->seen),
+					"advice", json_of(finding->advice), "ms",
+					(json_int_t)took_ms));
 	else
 		print_finding(name, finding);
 }
 
-/* ---- the whole ---- */
+/* ---- the examiner ---- */
 
-static enum sb_exit examine(struct sb_doctor *doctor)
+struct examination {
+	struct sb_ctl *ctl;
+	struct sb_doctor *doctor;
+	struct sb_worker worker;
+	struct sb_canary canary;
+	int64_t until_ms;
+	const char *lost_at; /* the check at which the worker was lost, or NULL */
+};
+
+/* As the worker tells it. False: it is none. */
+static bool read_finding(const char *message, size_t len, struct sb_finding *finding)
+{
+	size_t seen_len;
+
+	if (len < 2 || *message < '0' || *message > '0' + SB_HEALTH_NOT_CHECKED)
+		return false;
+	seen_len = strlen(message + 1);
+	sb_saw(finding, (enum sb_health)(*message - '0'), "%s", message + 1);
+	/* Behind the terminator that every message has there may be nothing more. */
+	if (1 + seen_len < len)
+		sb_advise(finding, "%s", message + 1 + seen_len + 1);
+	return true;
+}
+
+/* False: the worker is gone, or does what it must not. */
+static bool ask_worker(struct examination *e, size_t number, struct sb_finding *finding)
+{
+	int64_t deadline = sb_doctor_now_ms() + CHECK_MS;
+	bool goes_on, found = false;
+
+	if (deadline > e->until_ms)
+		deadline = e->until_ms;
+	goes_on = sb_channel_send(&e->worker.channel, SB_WORD_CHECK, &number, sizeof(number),
+				  deadline);
+	while (goes_on && !found) {
+		char word = 0, *message;
+		size_t len = 0;
+
+		message = sb_channel_receive(&e->worker.channel, SB_WORD_MAX, &word, &len, deadline);
+		if (message && word == SB_WORD_FOUND)
+			goes_on = found = read_finding(message, len, finding);
+		else
+			goes_on = message && checks[number].run == sb_check_session &&
+				  sb_canary_serve(&e->canary, e->doctor->admin, &e->worker, word,
+						  deadline);
+		free(message);
+	}
+	return found;
+}
+
+static void lose_worker(struct examination *e, size_t number, struct sb_finding *finding)
+{
+	char *how = sb_worker_end(&e->worker);
+
+	e->lost_at = checks[number].name;
+	sb_saw(finding, SB_HEALTH_FAIL, "the process that looks as %s gave no answer: %s",
+	       e->doctor->brief.reader, how ? how : "it is gone");
+	sb_advise(finding, "what the daemon says is not as slotbelld says it: journalctl -u "
+			   "slotbelld; and ps -u for what else runs as its user");
+	free(how);
+}
+
+static void examine_one(struct examination *e, size_t number, struct sb_finding *finding)
+{
+	/* The administrator sees more of the queue, and the daemon has no part in it. */
+	if (checks[number].run == sb_check_queue && e->doctor->admin)
+		sb_check_queue(e->doctor, finding);
+	else if (e->lost_at)
+		sb_not_checked(finding, e->lost_at);
+	else if (!ask_worker(e, number, finding))
+		lose_worker(e, number, finding);
+	if (checks[number].run == sb_check_session)
+		sb_canary_forget(&e->canary, e->doctor->admin, finding);
+}
+
+static enum sb_exit examine(struct examination *e)
 {
 	size_t counts[SB_HEALTH_NOT_CHECKED + 1] = {0};
 
+	e->until_ms = sb_doctor_now_ms() + ALL_MS;
 	for (size_t i = 0; i < CHECK_COUNT; i++) {
 		struct sb_finding finding = {0};
 		int64_t began = sb_doctor_now_ms();
 
-		checks[i].run(doctor, &finding);
+		examine_one(e, i, &finding);
 		counts[finding.health]++;
-		show(doctor->ctl, checks[i].name, &finding, sb_doctor_now_ms() - began);
+		show(e->ctl, checks[i].name, &finding, sb_doctor_now_ms() - began);
 		free(finding.seen);
 		free(finding.advice);
 	}
-	if (!doctor->ctl->json)
+	if (!e->ctl->json)
 		sb_ctl_say("%zu ok, %zu to look at, %zu failed, %zu not checked",
 			   counts[SB_HEALTH_OK], counts[SB_HEALTH_WARN], counts[SB_HEALTH_FAIL],
 			   counts[SB_HEALTH_NOT_CHECKED]);
 	return counts[SB_HEALTH_FAIL] ? SB_EXIT_FAILED : SB_EXIT_DONE;
 }
 
-static void fini(struct sb_doctor *doctor)
+/* What was typed. */
+struct words_typed {
+	const char *file, *name, *trusted, *user_name;
+};
+
+static enum sb_exit look(struct sb_ctl *ctl, struct sb_doctor *doctor,
+			 const struct words_typed *typed)
 {
-	sb_config_fini(&doctor->config);
-	free(doctor->socket);
-	free(doctor->credentials);
-	json_decref(doctor->status);
-	free(doctor->status_why);
-	sk_X509_pop_free(doctor->certificates, X509_free);
-	PQfinish(doctor->database);
+	struct examination e = {.ctl = ctl, .doctor = doctor};
+	enum sb_exit status;
+	char *why = NULL;
+	int environment;
+
+	sb_papers_put_text(&doctor->papers, SB_PAPER_FILE, typed->file);
+	sb_papers_put_text(&doctor->papers, SB_PAPER_NAME, typed->name);
+	sb_papers_put_text(&doctor->papers, SB_PAPER_CA_FILE, typed->trusted);
+	if (typed->trusted)
+		sb_papers_put_certificates(&doctor->papers, SB_PAPER_CA, typed->trusted);
+	sb_doctor_open_admin(doctor, ctl->database);
+	environment = sb_doctor_meet(doctor, ctl, typed->file, typed->user_name);
+	if (sb_worker_start(&e.worker, &doctor->brief, environment, &why) &&
+	    sb_worker_hand(&e.worker, &doctor->papers))
+		status = examine(&e);
+	else
+		status = sb_ctl_fail("%s", why ? why : "the process that is to look ended");
+	free(sb_worker_end(&e.worker));
+	if (environment >= 0)
+		(void)close(environment);
+	free(why);
+	sb_papers_fini(&doctor->papers);
 	PQfinish(doctor->admin);
+	return status;
 }
 
 enum { OPTION_CONFIG = 1, OPTION_NAME, OPTION_CA, OPTION_USER, OPTION_QUEUE, OPTION_DAYS };
@@ -173,31 +307,32 @@ static bool read_percent(const char *text, double *ret_part)
 }
 
 /* False: said why. */
-static bool read_option(struct sb_doctor *doctor, int option)
+static bool read_option(struct sb_ctl *ctl, struct sb_doctor *doctor, struct words_typed *typed,
+			int option)
 {
 	switch (option) {
 	case OPTION_CONFIG:
-		doctor->file = optarg;
+		typed->file = optarg;
 		return true;
 	case OPTION_NAME:
-		doctor->name = optarg;
+		typed->name = optarg;
 		return true;
 	case OPTION_CA:
-		doctor->trusted = optarg;
+		typed->trusted = optarg;
 		return true;
 	case OPTION_USER:
-		doctor->user_name = optarg;
+		typed->user_name = optarg;
 		return true;
 	case OPTION_DAYS:
-		if (sb_ctl_number(optarg, 0, 3650, &doctor->expiry_days))
+		if (sb_ctl_number(optarg, 0, 3650, &doctor->brief.expiry_days))
 			return true;
-		sb_ctl_usage(doctor->ctl, "--expiry-days %s: say a whole number, 0 to 3650",
+		sb_ctl_usage(ctl, "--expiry-days %s: say a whole number, 0 to 3650",
 			     optarg);
 		return false;
 	default:
-		if (read_percent(optarg, &doctor->queue_limit))
+		if (read_percent(optarg, &doctor->brief.queue_limit))
 			return true;
-		sb_ctl_usage(doctor->ctl, "--queue-limit %s: say percent, above 0 and up to 100",
+		sb_ctl_usage(ctl, "--queue-limit %s: say percent, above 0 and up to 100",
 			     optarg);
 		return false;
 	}
@@ -214,12 +349,14 @@ static enum sb_exit run(struct sb_ctl *ctl, int argc, char **argv)
 		{"expiry-days", required_argument, NULL, OPTION_DAYS},
 		SB_CTL_OPTIONS,
 	};
-	struct sb_doctor doctor = {.ctl = ctl, .queue_limit = 0.1, .expiry_days = 14};
-	enum sb_exit status;
+	struct sb_doctor doctor = {.brief = {.queue_limit = 0.1, .expiry_days = 14}};
+	struct words_typed typed = {0};
 	int option;
 
+	if (argc == 2 && strcmp(argv[1], SB_DOCTOR_WORKER) == 0)
+		return sb_doctor_work(ctl);
 	while ((option = sb_ctl_next(ctl, argc, argv, options)) > SB_CTL_STOP) {
-		if (!read_option(&doctor, option))
+		if (!read_option(ctl, &doctor, &typed, option))
 			return ctl->status;
 	}
 	if (option == SB_CTL_STOP || !sb_ctl_arguments_left(ctl, argc, argv, 0))
@@ -228,11 +365,7 @@ static enum sb_exit run(struct sb_ctl *ctl, int argc, char **argv)
 	(void)setenv("RES_OPTIONS", "timeout:2 attempts:1", 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	ctl->patience_ms = SB_DOCTOR_MS;
-	/* By our own environment: after the first check it is the daemon's too. */
-	sb_doctor_open_admin(&doctor);
-	status = examine(&doctor);
-	fini(&doctor);
-	return status;
+	return look(ctl, &doctor, &typed);
 }
 
 const struct sb_ctl_command sb_command_doctor = {

@@ -87,7 +87,7 @@ static bool shows_ours(const struct sb_doctor *doctor, const struct sb_wire *wir
 
 static void judge_tls(struct sb_doctor *doctor, struct sb_wire *wire, struct sb_finding *finding)
 {
-	if (!sb_wire_tls(wire, doctor->name)) {
+	if (!sb_wire_tls(wire, sb_doctor_paper(doctor, SB_PAPER_NAME))) {
 		sb_saw(finding, SB_HEALTH_FAIL,
 		       "port %u: something answers, but not as slotbelld: %s",
 		       ntohs(*port_of(&doctor->port)), wire->why);
@@ -143,7 +143,8 @@ static void no_daemon(const struct sb_doctor *doctor, struct sb_finding *finding
 {
 	bool is_off = doctor->configured && doctor->port_answers && !*doctor->config.control_socket;
 
-	sb_saw(finding, is_off ? SB_HEALTH_WARN : SB_HEALTH_FAIL, "%s", doctor->status_why);
+	sb_saw(finding, is_off ? SB_HEALTH_WARN : SB_HEALTH_FAIL, "%s",
+	       doctor->status_why ? doctor->status_why : "it does not say how it is");
 	if (is_off)
 		sb_advise(finding, "the configuration has no [control] socket: with one, status, "
 				   "reload and this check can speak to it");
@@ -158,13 +159,13 @@ void sb_check_daemon(struct sb_doctor *doctor, struct sb_finding *finding)
 	const json_t *status = doctor->status;
 	const char *state = json_string_value(json_object_get(status, "state"));
 	const char *version = json_string_value(json_object_get(status, "version"));
+	const char *problem =
+		json_string_value(json_object_get(json_object_get(status, "database"), "problem"));
 
 	if (!state || !version) {
 		no_daemon(doctor, finding);
 	} else if (strcmp(state, "degraded") == 0) {
-		sb_saw(finding, SB_HEALTH_FAIL, "degraded: %s",
-		       json_string_value(
-			       json_object_get(json_object_get(status, "database"), "problem")));
+		sb_saw(finding, SB_HEALTH_FAIL, "degraded: %s", problem ? problem : "it says no more");
 		sb_advise(finding,
 			  "its sessions stay, and nothing rings. What failed above is why; "
 			  "it tries again by itself");
@@ -178,7 +179,7 @@ void sb_check_daemon(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_saw(finding, SB_HEALTH_OK,
 		       "%s, process %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
 		       " of %" JSON_INTEGER_FORMAT " sessions",
-		       state, told(status, "pid"), told(status, "sessions"),
+		       state, (json_int_t)doctor->brief.daemon_pid, told(status, "sessions"),
 		       told(status, "sessions_max"));
 	}
 }

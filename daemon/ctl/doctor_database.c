@@ -37,15 +37,6 @@ static bool verifies_server(PGconn *database)
 	return verifies;
 }
 
-void sb_doctor_open_admin(struct sb_doctor *doctor)
-{
-	char *why = NULL;
-
-	if (doctor->ctl->database && *doctor->ctl->database)
-		doctor->admin = sb_doctor_connect(doctor->ctl->database, NULL, &why);
-	free(why);
-}
-
 void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	char *why = NULL;
@@ -57,7 +48,7 @@ void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
 	}
 	doctor->database = sb_doctor_connect_as_daemon(doctor, &why);
 	if (!doctor->database) {
-		sb_saw(finding, SB_HEALTH_FAIL, "as %s: %s", sb_doctor_reader(doctor), why);
+		sb_saw(finding, SB_HEALTH_FAIL, "as %s: %s", doctor->brief.reader, why);
 		sb_advise(
 			finding,
 			"is PostgreSQL up, and does it let this role in (pg_hba.conf)? This looks "
@@ -114,6 +105,20 @@ static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, 
 			  : "this program is older than the schema: install the newer one");
 }
 
+void sb_doctor_open_admin(struct sb_doctor *doctor, const char *url)
+{
+	char *why = NULL;
+
+	doctor->brief.admin_said = url && *url;
+	if (doctor->brief.admin_said)
+		doctor->admin = sb_doctor_connect(url, NULL, &why);
+	free(why);
+	why = NULL;
+	doctor->brief.admin_there = doctor->admin != NULL;
+	doctor->brief.admin_schema = ask_version(doctor->admin, &why);
+	free(why);
+}
+
 void sb_check_schema(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	char *why = NULL;
@@ -137,11 +142,8 @@ void sb_check_schema(struct sb_doctor *doctor, struct sb_finding *finding)
 		return;
 	}
 	version = ask_version(doctor->database, &why);
-	if (!version) {
-		free(why);
-		why = NULL;
-		version = ask_version(doctor->admin, &why);
-	}
+	if (!version)
+		version = doctor->brief.admin_schema;
 	if (version)
 		judge_version(doctor, finding, version);
 	else

@@ -112,33 +112,33 @@ static void judge_queue(const struct sb_doctor *doctor, struct sb_finding *findi
 			const PGresult *result)
 {
 	double usage = strtod(PQgetvalue(result, 0, 0), NULL);
-	const char *pid = PQgetvalue(result, 0, 1), *who = PQgetvalue(result, 0, 2),
-		   *seconds = PQgetvalue(result, 0, 3);
+	long long pid = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+	const char *who = PQgetvalue(result, 0, 2), *seconds = PQgetvalue(result, 0, 3);
 
-	if (usage >= doctor->queue_limit) {
+	if (usage >= doctor->brief.queue_limit) {
 		sb_saw(finding, SB_HEALTH_FAIL,
 		       "PostgreSQL's queue of notifications is %.2f %% full; when it is full "
 		       "commits "
 		       "fail",
 		       usage * 100);
-		if (*pid)
+		if (pid)
 			sb_advise(finding,
-				  "process %s (%s) sits in a transaction for %s s and holds it up: "
-				  "SELECT pg_terminate_backend(%s);",
+				  "process %lld (%s) sits in a transaction for %s s and holds it up: "
+				  "SELECT pg_terminate_backend(%lld);",
 				  pid, who, seconds, pid);
 		else
 			sb_advise(finding,
 				  "find who listens and sits in a transaction, in any "
 				  "database of the cluster: pg_stat_activity, state 'idle in "
 				  "transaction' (as a superuser, or with pg_monitor)");
-	} else if (*pid && strtoll(seconds, NULL, 10) >= IDLE_SECONDS) {
+	} else if (pid && strtoll(seconds, NULL, 10) >= IDLE_SECONDS) {
 		sb_saw(finding, SB_HEALTH_WARN,
-		       "%.2f %% full; but process %s (%s) sits in a transaction for %s s, and "
+		       "%.2f %% full; but process %lld (%s) sits in a transaction for %s s, and "
 		       "holds "
 		       "it up if it listens",
 		       usage * 100, pid, who, seconds);
 		sb_advise(finding,
-			  "SELECT pg_terminate_backend(%s); and for the next one: "
+			  "SELECT pg_terminate_backend(%lld); and for the next one: "
 			  "idle_in_transaction_session_timeout",
 			  pid);
 	} else {

@@ -3,7 +3,6 @@
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -13,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 static X509 *leaf_of(const struct sb_doctor *doctor)
 {
@@ -22,21 +20,40 @@ static X509 *leaf_of(const struct sb_doctor *doctor)
 
 /* ---- the file, and the time ---- */
 
-/* All certificates of a PEM file; NULL with errno, which is 0 if there is none in it. */
-static STACK_OF(X509) * read_certificates(const char *file)
+/* A chain is some kilobytes. */
+#define PEM_MAX 1048576
+
+/* A file's contents, to be freed by BIO_free(); NULL with *ret_error. */
+static BIO *read_pem(const char *file, struct stat *ret_stat, int *ret_error)
 {
-	FILE *in = fopen(file, "re");
+	char *bytes = NULL;
+	size_t len = 0;
+	BIO *copy;
+
+	*ret_error = -sb_doctor_read_file(file, PEM_MAX, &bytes, &len, ret_stat);
+	if (*ret_error)
+		return NULL;
+	copy = BIO_new(BIO_s_secmem());
+	sb_need(copy && (len == 0 || BIO_write(copy, bytes, (int)len) == (int)len));
+	explicit_bzero(bytes, len);
+	free(bytes);
+	return copy;
+}
+
+/* All certificates of a PEM file; NULL with *ret_error, which is 0 if there is none in it. */
+static STACK_OF(X509) * read_certificates(const char *file, int *ret_error)
+{
+	BIO *in = read_pem(file, NULL, ret_error);
 	STACK_OF(X509) *found = in ? sk_X509_new_null() : NULL;
 	X509 *next;
 
 	if (!in)
 		return NULL;
 	sb_need(found);
-	while ((next = PEM_read_X509(in, NULL, NULL, NULL)))
+	while ((next = PEM_read_bio_X509(in, NULL, NULL, NULL)))
 		sb_need(sk_X509_push(found, next) > 0);
 	ERR_clear_error();
-	(void)fclose(in);
-	errno = 0;
+	BIO_free(in);
 	if (sk_X509_num(found) > 0)
 		return found;
 	sk_X509_free(found);
@@ -69,7 +86,7 @@ static void judge_time(const struct sb_doctor *doctor, struct sb_finding *findin
 	} else if (now >= ends) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: expired %s", file, text);
 		sb_advise(finding, "renew it, then: slotbellctl reload");
-	} else if (ends - now < doctor->expiry_days * 86400) {
+	} else if (ends - now < doctor->brief.expiry_days * 86400) {
 		sb_saw(finding, SB_HEALTH_WARN, "%s: ends %s, in %lld days", file, text,
 		       (long long)(ends - now) / 86400);
 		sb_advise(finding, "is renewal by itself still on? Renew it, then: slotbellctl "
@@ -88,10 +105,7 @@ void sb_check_certificate(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_not_checked(finding, "configuration");
 		return;
 	}
-	sb_doctor_become_user(doctor);
-	doctor->certificates = read_certificates(file);
-	error = errno;
-	sb_doctor_become_self(doctor);
+	doctor->certificates = read_certificates(file, &error);
 	if (doctor->certificates) {
 		judge_time(doctor, finding);
 		return;
@@ -100,18 +114,41 @@ void sb_check_certificate(struct sb_doctor *doctor, struct sb_finding *finding)
 	       error ? strerror(error) : "there is no certificate in PEM in it");
 	if (error)
 		sb_advise(finding, "%s must be able to read it, and to pass the folders above it",
-			  sb_doctor_reader(doctor));
+			  doctor->brief.reader);
 }
 
 /* ---- the chain ---- */
 
-static X509_STORE *open_store(const char *trusted)
+/* How many there were. */
+static int add_authorities(X509_STORE *store, const char *pem)
+{
+	BIO *in = BIO_new_mem_buf(pem, -1);
+	STACK_OF(X509_INFO) *infos;
+	int count = 0;
+
+	sb_need(in);
+	infos = PEM_X509_INFO_read_bio(in, NULL, NULL, NULL);
+	for (int i = 0; i < sk_X509_INFO_num(infos); i++) {
+		const X509_INFO *info = sk_X509_INFO_value(infos, i);
+
+		count += info->x509 && X509_STORE_add_cert(store, info->x509) == 1;
+		count += info->crl && X509_STORE_add_crl(store, info->crl) == 1;
+	}
+	sk_X509_INFO_pop_free(infos, X509_INFO_free);
+	BIO_free(in);
+	return count;
+}
+
+/* NULL: there are none. */
+static X509_STORE *open_store(const struct sb_doctor *doctor)
 {
 	X509_STORE *store = X509_STORE_new();
+	const char *pem = sb_doctor_paper(doctor, SB_PAPER_CA);
 
 	sb_need(store);
-	if (trusted ? X509_STORE_load_file(store, trusted) == 1
-		    : X509_STORE_set_default_paths(store) == 1)
+	if (!sb_doctor_paper(doctor, SB_PAPER_CA_FILE)
+		    ? X509_STORE_set_default_paths(store) == 1
+		    : pem && add_authorities(store, pem) > 0)
 		return store;
 	X509_STORE_free(store);
 	return NULL;
@@ -144,6 +181,7 @@ static bool is_unknown_authority(int result)
 
 void sb_check_chain(struct sb_doctor *doctor, struct sb_finding *finding)
 {
+	const char *trusted = sb_doctor_paper(doctor, SB_PAPER_CA_FILE);
 	X509_STORE *store;
 	int result;
 
@@ -151,11 +189,11 @@ void sb_check_chain(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_not_checked(finding, "certificate");
 		return;
 	}
-	store = open_store(doctor->trusted);
+	store = open_store(doctor);
 	if (!store) {
 		ERR_clear_error();
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: no certificates of authorities can be read",
-		       doctor->trusted ? doctor->trusted : "this system");
+		       trusted ? trusted : "this system");
 		sb_advise(finding, "--ca FILE: a PEM file of whom clients trust");
 		return;
 	}
@@ -165,8 +203,8 @@ void sb_check_chain(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_saw(finding, SB_HEALTH_OK, "%d certificate%s, up to one that %s trusts",
 		       sk_X509_num(doctor->certificates),
 		       sk_X509_num(doctor->certificates) == 1 ? "" : "s",
-		       doctor->trusted ? doctor->trusted : "this system");
-	} else if (is_unknown_authority(result) && !doctor->trusted) {
+		       trusted ? trusted : "this system");
+	} else if (is_unknown_authority(result) && !trusted) {
 		sb_saw(finding, SB_HEALTH_WARN,
 		       "it ends at an authority that this system does not "
 		       "know: %s",
@@ -222,7 +260,7 @@ void sb_check_name(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	X509 *leaf = leaf_of(doctor);
 	char host[INET6_ADDRSTRLEN];
-	const char *name = doctor->name;
+	const char *named = sb_doctor_paper(doctor, SB_PAPER_NAME), *name = named;
 	char *names;
 
 	if (!leaf) {
@@ -240,15 +278,15 @@ void sb_check_name(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_advise(finding, "have it made for the names that clients connect to");
 	} else if (name && X509_check_host(leaf, name, 0, 0, NULL) != 1 &&
 		   X509_check_ip_asc(leaf, name, 0) != 1) {
-		sb_saw(finding, doctor->name ? SB_HEALTH_FAIL : SB_HEALTH_WARN,
+		sb_saw(finding, named ? SB_HEALTH_FAIL : SB_HEALTH_WARN,
 		       "it is not for %s, but for %s", name, names);
-		sb_advise(finding, doctor->name
+		sb_advise(finding, named
 					   ? "clients must connect to one of these, or it must "
 					     "be made for this name too"
 					   : "say --name HOST: what clients call the daemon");
 	} else {
 		sb_saw(finding, SB_HEALTH_OK, "it is for %s%s%s", names,
-		       doctor->name ? "" : "; --name HOST tries one", "");
+		       named ? "" : "; --name HOST tries one", "");
 	}
 	ERR_clear_error();
 	free(names);
@@ -265,23 +303,20 @@ static int no_passphrase(char *buffer, int size, int writing, void *data)
 	return -1;
 }
 
-/* NULL: *ret_why says why, and *ret_advice what to do. */
+/* NULL: *ret_why says why. */
 static EVP_PKEY *read_key(const struct sb_doctor *doctor, struct stat *ret_stat,
 			  const char **ret_why)
 {
-	FILE *in;
-	EVP_PKEY *key = NULL;
+	int error;
+	BIO *in = read_pem(doctor->config.tls_key, ret_stat, &error);
+	EVP_PKEY *key;
 	bool asked = false;
 
-	sb_doctor_become_user(doctor);
-	in = fopen(doctor->config.tls_key, "re");
-	*ret_why = in ? NULL : strerror(errno);
-	sb_doctor_become_self(doctor);
+	*ret_why = in ? NULL : strerror(error);
 	if (!in)
 		return NULL;
-	if (fstat(fileno(in), ret_stat) == 0)
-		key = PEM_read_PrivateKey(in, NULL, no_passphrase, &asked);
-	(void)fclose(in);
+	key = PEM_read_bio_PrivateKey(in, NULL, no_passphrase, &asked);
+	BIO_free(in);
 	if (!key)
 		*ret_why =
 			asked ? "is encrypted: take its passphrase off" : "no private key in PEM";
@@ -301,14 +336,15 @@ void sb_check_key(struct sb_doctor *doctor, struct sb_finding *finding)
 	key = read_key(doctor, &stat_now, &why);
 	if (!key) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: %s cannot read it: %s", file,
-		       sb_doctor_reader(doctor), why);
+		       doctor->brief.reader, why);
 		sb_advise(finding,
 			  "chgrp it to the daemon's group, mode 0640; the folders above it "
 			  "must let that group through");
 	} else if (stat_now.st_mode & S_IRWXO) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: mode %04o lets everybody at it", file,
 		       (unsigned int)stat_now.st_mode & 07777);
-		sb_advise(finding, "chmod o= %s; and think of a new key: this one was open", file);
+		sb_advise(finding, "chmod o= %s; and think of a new key: this one was open",
+			  sb_doctor_plain(file));
 	} else if (!leaf_of(doctor)) {
 		sb_not_checked(finding, "certificate");
 	} else if (X509_check_private_key(leaf_of(doctor), key) != 1) {

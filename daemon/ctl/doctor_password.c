@@ -3,6 +3,7 @@
  * credential of the service manager's, for a URL that has none.
  */
 #include "daemon/ctl/doctor.h"
+#include "daemon/ctl/doctor_user.h"
 #include "daemon/ctl/output.h"
 #include "daemon/ops/credential.h"
 #include <errno.h>
@@ -10,27 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As LoadCredential= of the unit has it, and where the manager finds it. */
-#define CREDENTIAL_FOLDER "/etc/credstore"
-#define CREDENTIAL_FILE	  "slotbell." SB_CREDENTIAL_PASSWORD
-
 /* ---- the credential ---- */
 
-/* The running daemon's, or the one that it would get; to be freed by sb_credential_free(). */
+/*
+ * The running daemon's, or the one that it would get; to be freed by
+ * sb_credential_free(). A daemon that runs without has none.
+ */
 static int read_credential(const struct sb_doctor *doctor, char **ret_password)
 {
-	int result;
-
-	if (doctor->credentials) {
-		sb_doctor_become_user(doctor);
-		result = sb_credential_read(doctor->credentials, SB_CREDENTIAL_PASSWORD,
-					    ret_password);
-		sb_doctor_become_self(doctor);
-		return result;
-	}
-	result = sb_credential_read(CREDENTIAL_FOLDER, CREDENTIAL_FILE, ret_password);
-	/* Not root: it is not ours to see, and may be all right. */
-	return result == -EACCES ? 0 : result;
+	*ret_password = NULL;
+	if (doctor->credentials)
+		return sb_credential_read(doctor->credentials, SB_CREDENTIAL_PASSWORD, ret_password);
+	if (doctor->papers.of[SB_PAPER_CREDENTIAL].bytes)
+		return sb_credential_take(doctor->papers.of[SB_PAPER_CREDENTIAL].bytes,
+					  doctor->papers.of[SB_PAPER_CREDENTIAL].len, ret_password);
+	return doctor->papers.of[SB_PAPER_CREDENTIAL].error;
 }
 
 char *sb_doctor_password(const struct sb_doctor *doctor)
@@ -43,10 +38,10 @@ char *sb_doctor_password(const struct sb_doctor *doctor)
 /* False: there is none, and nothing is wrong with that. */
 static bool judge_credential(const struct sb_doctor *doctor, struct sb_finding *finding)
 {
-	static const char file[] = CREDENTIAL_FOLDER "/" CREDENTIAL_FILE;
+	static const char file[] = SB_DOCTOR_CREDENTIAL_FILE;
 	char *password = NULL;
 	int result = read_credential(doctor, &password);
-	struct stat stat_now;
+	unsigned int mode = (unsigned int)doctor->brief.credential_mode;
 
 	if (result != 0) {
 		sb_saw(finding, SB_HEALTH_FAIL, "the credential " SB_CREDENTIAL_PASSWORD ": %s",
@@ -55,10 +50,9 @@ static bool judge_credential(const struct sb_doctor *doctor, struct sb_finding *
 			  "the password alone into %s, root's and mode 0600; then "
 			  "systemctl restart slotbelld",
 			  file);
-	} else if (password && stat(file, &stat_now) == 0 &&
-		   stat_now.st_mode & (S_IRWXG | S_IRWXO)) {
+	} else if (password && mode & (S_IRWXG | S_IRWXO)) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: mode %04o lets others at it", file,
-		       (unsigned int)stat_now.st_mode & 07777);
+		       mode & 07777);
 		sb_advise(finding, "chmod 600 %s, and think of a new password", file);
 	} else if (password) {
 		sb_saw(finding, SB_HEALTH_OK, "the credential " SB_CREDENTIAL_PASSWORD);
@@ -96,17 +90,17 @@ static void judge_file(const struct sb_doctor *doctor, struct sb_finding *findin
 	struct stat stat_now;
 	int error;
 
-	error = sb_doctor_look_at(doctor, file, &stat_now);
+	error = sb_doctor_look_at(file, &stat_now);
 	if (error) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: cannot be read by %s: %s", file,
-		       sb_doctor_reader(doctor), strerror(error));
+		       doctor->brief.reader, strerror(error));
 		sb_advise(finding, "it must belong to the daemon's user; or let the password be a "
 				   "credential: LoadCredential=");
 	} else if (stat_now.st_mode & (S_IRWXG | S_IRWXO)) {
 		sb_saw(finding, SB_HEALTH_FAIL,
 		       "%s: mode %04o: libpq takes no password from a file that others may read",
 		       file, (unsigned int)stat_now.st_mode & 07777);
-		sb_advise(finding, "chmod 600 %s", file);
+		sb_advise(finding, "chmod 600 %s", sb_doctor_plain(file));
 	} else {
 		sb_saw(finding, SB_HEALTH_OK, "%s", file);
 	}

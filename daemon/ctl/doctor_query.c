@@ -100,9 +100,7 @@ PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_w
 	char *password = sb_doctor_password(doctor);
 	PGconn *database;
 
-	sb_doctor_become_user(doctor);
 	database = sb_doctor_connect(doctor->config.database_url, password, ret_why);
-	sb_doctor_become_self(doctor);
 	sb_credential_free(password);
 	return database;
 }

@@ -1,6 +1,7 @@
 /* Whether the daemon's role may do what it has to, and no more. */
 #include "daemon/ctl/doctor.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* As docs/database.md has it; a test compares it with what the schema grants. */
 #define NEEDED                                                                          \
@@ -45,7 +46,8 @@ static void judge(struct sb_doctor *doctor, struct sb_finding *finding, const PG
 	if (doctor->rights_lack) {
 		sb_saw(finding, SB_HEALTH_FAIL, "the role %s may not use: %s", role,
 		       *value(result, USAGE) == 't' ? value(result, LACKS) : "the schema slotbell");
-		sb_advise(finding, "GRANT slotbell_daemon TO \"%s\";", role);
+		sb_advise(finding, "GRANT slotbell_daemon TO \"%s\";",
+			  strpbrk(role, "\"\\;\n") ? "ROLE" : role);
 	} else if (*value(result, ATTRIBUTES)) {
 		sb_saw(finding, SB_HEALTH_WARN, "the role %s is more than it needs to be: %s", role,
 		       value(result, ATTRIBUTES));

@@ -1,34 +1,24 @@
 /*
  * A real session, end to end: a canary is enrolled, connects as a plug-in
  * does, a booking is committed for it, arrives, is acked and is known to be
- * delivered. Afterwards nothing of it is left; should this process be killed
+ * delivered. Afterwards nothing of it is left; should the examiner be killed
  * in between, the next one takes it away.
  */
 #include "daemon/ctl/doctor.h"
 #include "daemon/ctl/output.h"
-#include "daemon/ctl/secret.h"
 #include "daemon/ctl/websocket.h"
 #include "protocol/message.h"
 #include "protocol/version.h"
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Several steps, each of which a daemon that catches up after an outage may be slow at. */
-#define SESSION_MS (3 * SB_DOCTOR_MS)
-
-/* Receipts are written in batches: there is nobody to wait for but the clock. */
-#define LOOK_AGAIN_MS 50
-
-#define UID "doctor@slotbell"
+#include <unistd.h>
 
 /* One visit, and how far it came. */
 struct visit {
 	struct sb_doctor *doctor;
 	struct sb_wire wire;
-	char mailbox[64];
 	char device[24];
 	char token[SB_TOKEN_MAX + 1];
 	struct sb_cursor cursor; /* of the booking */
@@ -38,94 +28,66 @@ struct visit {
 	char *why;	  /* the database's; else wire.why */
 };
 
-/* ---- the database's part ---- */
+/* ---- the examiner's part: it has the database (doctor_canary.c) ---- */
 
-/* The first value, to be freed; NULL: it failed, or there is none. */
-static char *ask(struct visit *visit, const char *sql, int count, const char *const *values)
+/* What it answers, to be freed; NULL: it could not, and `why` says why. */
+static char *ask_examiner(struct visit *visit, char word)
 {
-	PGresult *result = sb_doctor_query(visit->doctor->admin, sql, count, values, &visit->why);
-	char *value = NULL;
+	int64_t until_ms = visit->until_ms + 2 * SB_DOCTOR_MS;
+	char heard = 0, *answer = NULL;
+	size_t len = 0;
 
-	if (result && PQntuples(result) > 0 && !PQgetisnull(result, 0, 0)) {
-		value = strdup(PQgetvalue(result, 0, 0));
-		sb_need(value);
-	}
-	PQclear(result);
-	return value;
+	if (sb_channel_send(&visit->doctor->channel, word, "", 0, until_ms))
+		answer = sb_channel_receive(&visit->doctor->channel, SB_WORD_MAX, &heard, &len,
+					    until_ms);
+	if (!answer || heard != word || len == 0)
+		_exit(SB_EXIT_FAILED); /* it has gone */
+	if (*answer == '+')
+		return memmove(answer, answer + 1, len);
+	visit->why = memmove(answer, answer + 1, len);
+	return NULL;
+}
+
+static bool tell_examiner(struct visit *visit, char word)
+{
+	char *answer = ask_examiner(visit, word);
+	bool done = answer != NULL;
+
+	free(answer);
+	return done;
 }
 
 static bool enrol(struct visit *visit)
 {
-	struct sb_secret secret = {0};
-	char *device = NULL;
+	char *answer, *space;
 
 	visit->step = "to enrol a canary";
-	if (sb_secret_new(&secret) == 0)
-		device = ask(
-			visit,
-			"SELECT slotbell.enrol(mailbox => $1::text, label => 'slotbellctl doctor',"
-			" expires_at => pg_catalog.now() OPERATOR(pg_catalog.+) interval '10 "
-			"minutes', salt => $2::bytea, hash => $3::bytea)",
-			3, (const char *const[]){visit->mailbox, secret.salt, secret.hash});
-	if (device) {
-		secret.token.device_id = strtoll(device, NULL, 10);
-		(void)sb_token_format(&secret.token, visit->token);
-		(void)snprintf(visit->device, sizeof(visit->device), "%s", device);
+	answer = ask_examiner(visit, SB_WORD_ENROL);
+	space = answer ? strchr(answer, ' ') : NULL;
+	if (space) {
+		*space++ = '\0';
+		(void)snprintf(visit->device, sizeof(visit->device), "%.20s", answer);
+		(void)snprintf(visit->token, sizeof(visit->token), "%s", space);
+		explicit_bzero(space, strlen(space));
 	}
-	sb_token_wipe(&secret.token);
-	free(device);
+	free(answer);
 	return *visit->device;
 }
 
 static bool publish(struct visit *visit)
 {
-	char *event;
+	bool done;
 
 	visit->step = "to book for it";
-	event = ask(visit,
-		    "SELECT slotbell.publish(mailbox => $1::text, uid => '" UID "',"
-		    " starts_at => pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 day',"
-		    " duration_minutes => 30, time_zone => 'UTC', subject => 'slotbellctl doctor')",
-		    1, (const char *const[]){visit->mailbox});
+	done = tell_examiner(visit, SB_WORD_PUBLISH);
 	visit->sent_ms = sb_doctor_now_ms();
-	free(event);
-	return event != NULL;
-}
-
-static bool is_delivered(struct visit *visit)
-{
-	char *state =
-		ask(visit,
-		    "SELECT state FROM slotbell.delivery WHERE mailbox = $1::text AND device = "
-		    "$2::bigint",
-		    2, (const char *const[]){visit->mailbox, visit->device});
-	bool written = state && strcmp(state, "written") == 0;
-
-	free(state);
-	return written;
+	return done;
 }
 
 static bool wait_delivered(struct visit *visit)
 {
 	visit->step = "to see it in slotbell.delivery as written";
-	while (!is_delivered(visit)) {
-		if (visit->why || sb_doctor_now_ms() > visit->until_ms)
-			return false;
-		(void)poll(NULL, 0, LOOK_AGAIN_MS);
-	}
-	return true;
-}
-
-/* What a visit left, this one's or an old one's. */
-static bool forget(struct visit *visit)
-{
-	char *gone;
-
-	visit->step = "to take the canary away";
-	gone = ask(visit, "SELECT slotbell.forget_canaries($1::text)", 1,
-		   (const char *const[]){visit->mailbox});
-	free(gone);
-	return gone != NULL;
+	return tell_examiner(visit, SB_WORD_WRITTEN);
 }
 
 /* ---- the plug-in's part ---- */
@@ -175,7 +137,7 @@ static bool hear(struct visit *visit, enum sb_server_type type, struct sb_cursor
 
 static bool connect_in(struct visit *visit)
 {
-	const char *name = visit->doctor->name;
+	const char *name = sb_doctor_paper(visit->doctor, SB_PAPER_NAME);
 
 	visit->step = "to connect by TLS";
 	if (!sb_doctor_reach(visit->doctor, &visit->wire, visit->until_ms) ||
@@ -240,11 +202,9 @@ static void tell_failure(struct sb_finding *finding, const struct visit *visit)
 static void make_visit(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	struct visit visit = {
-		.doctor = doctor, .wire = {.fd = -1}, .until_ms = sb_doctor_now_ms() + SESSION_MS};
+		.doctor = doctor, .wire = {.fd = -1}, .until_ms = sb_doctor_now_ms() + SB_DOCTOR_SESSION_MS};
 	bool done;
 
-	(void)snprintf(visit.mailbox, sizeof(visit.mailbox), "canary-%" PRIx64 "@doctor.invalid",
-		       (uint64_t)sb_doctor_wall_us());
 	done = enrol(&visit) && connect_in(&visit) && say_hello(&visit) && publish(&visit) &&
 	       take_booking(&visit) && wait_delivered(&visit);
 	if (done)
@@ -257,31 +217,22 @@ static void make_visit(struct sb_doctor *doctor, struct sb_finding *finding)
 	sb_websocket_bye(&visit.wire);
 	sb_wire_close(&visit.wire);
 	free(visit.why);
-	visit.why = NULL;
-	if (*visit.device && !forget(&visit)) {
-		sb_saw(finding, SB_HEALTH_FAIL, "the canary could not be taken away: %s",
-		       visit.why ? visit.why : "no answer");
-		sb_advise(finding, "slotbellctl device revoke %s", visit.device);
-	}
-	free(visit.why);
 	explicit_bzero(visit.token, sizeof(visit.token));
 }
 
 void sb_check_session(struct sb_doctor *doctor, struct sb_finding *finding)
 {
-	const char *database = doctor->ctl->database;
-
 	if (!doctor->port_answers) {
 		sb_not_checked(finding, "port");
 	} else if (doctor->schema_old) {
 		sb_not_checked(finding, "schema");
 	} else if (doctor->rights_lack) {
 		sb_not_checked(finding, "rights");
-	} else if (!database || !*database) {
+	} else if (!doctor->brief.admin_said) {
 		sb_saw(finding, SB_HEALTH_NOT_CHECKED,
 		       "no database URL was said, of a role that may enrol a canary");
 		sb_advise(finding, "--database URL, of a role that has slotbell_admin");
-	} else if (!doctor->admin) {
+	} else if (!doctor->brief.admin_there) {
 		sb_not_checked(finding, "database (--database URL does not connect)");
 	} else {
 		make_visit(doctor, finding);

@@ -1,198 +1,189 @@
-/*
- * Who the daemon is. A file that root can read says nothing of whether
- * slotbelld can; so what is its own is looked at with its user and groups.
- */
-#include "daemon/ctl/doctor.h"
+/* See doctor_user.h. A file that root can read says nothing of whether slotbelld can. */
+#include "daemon/ctl/doctor_user.h"
 #include "daemon/ctl/output.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define GROUPS_MAX	(sizeof(((struct sb_doctor_user *)NULL)->groups) / sizeof(gid_t))
-#define ENVIRONMENT_MAX 65536
+/* ---- users ---- */
 
-/* As whom the unit runs it, where it does not run and nobody is named. */
-#define USUAL_USER "slotbell"
-
-/* The whole of a small file of /proc, with a terminator; NULL: not to be had. To be freed. */
-static char *read_proc(long long pid, const char *name, size_t *ret_len)
+void sb_user_by_id(uid_t uid, gid_t gid, struct sb_user *ret_user)
 {
-	char path[64];
-	char *text = calloc(1, ENVIRONMENT_MAX + 1);
-	ssize_t count = -1;
-	int fd;
+	const struct passwd *entry = getpwuid(uid);
 
-	sb_need(text);
-	(void)snprintf(path, sizeof(path), "/proc/%lld/%s", pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	*ret_len = 0;
-	while (fd >= 0 && *ret_len < ENVIRONMENT_MAX &&
-	       (count = read(fd, text + *ret_len, ENVIRONMENT_MAX - *ret_len)) > 0)
-		*ret_len += (size_t)count;
+	*ret_user = (struct sb_user){.identity = {.uid = uid, .gid = gid}};
+	if (entry)
+		(void)snprintf(ret_user->name, sizeof(ret_user->name), "%s", entry->pw_name);
+	else
+		(void)snprintf(ret_user->name, sizeof(ret_user->name), "%u", (unsigned int)uid);
+}
+
+bool sb_user_by_name(const char *name, struct sb_user *ret_user)
+{
+	const struct passwd *entry = getpwnam(name);
+	struct sb_identity *identity = &ret_user->identity;
+	int room = SB_GROUPS_MAX;
+
+	if (!entry)
+		return false;
+	*ret_user = (struct sb_user){.identity = {.uid = entry->pw_uid, .gid = entry->pw_gid}};
+	if (getgrouplist(name, entry->pw_gid, identity->groups, &room) >= 0 && room > 0)
+		identity->group_count = (size_t)room;
+	(void)snprintf(ret_user->name, sizeof(ret_user->name), "%s", name);
+	return true;
+}
+
+/* ---- /proc/PID/status, which the kernel writes ---- */
+
+#define STATUS_MAX 8192
+
+static bool read_status(int process, char text[STATUS_MAX])
+{
+	int fd = openat(process, "status", O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t count = 0;
+
+	while (fd >= 0 && len < STATUS_MAX - 1 &&
+	       (count = read(fd, text + len, STATUS_MAX - 1 - len)) > 0)
+		len += (size_t)count;
 	if (fd >= 0)
 		(void)close(fd);
-	if (count < 0) {
-		free(text);
-		return NULL;
-	}
-	text[*ret_len] = '\0';
-	return text;
+	text[len] = '\0';
+	return fd >= 0 && count >= 0 && len > 0;
 }
 
-static long long daemon_pid(const struct sb_doctor *doctor)
-{
-	return json_integer_value(json_object_get(doctor->status, "pid"));
-}
-
-static void name_user(struct sb_doctor_user *user)
-{
-	const struct passwd *entry = getpwuid(user->uid);
-
-	if (entry)
-		(void)snprintf(user->name, sizeof(user->name), "%s", entry->pw_name);
-	else
-		(void)snprintf(user->name, sizeof(user->name), "%u", (unsigned int)user->uid);
-}
-
-/* "Uid:\treal\teffective\t…" */
-static unsigned long effective_id(const char *status, const char *key)
+/* What stands behind "\nKey:", or NULL. */
+static const char *line_of(const char *status, const char *key)
 {
 	const char *line = strstr(status, key);
-	char *end;
 
-	if (!line)
-		return 0;
-	(void)strtoul(line + strlen(key), &end, 10);
-	return strtoul(end, NULL, 10);
+	return line ? line + strlen(key) : NULL;
+}
+
+/* "\treal\teffective\tsaved\tfile system's". False: they are not one. */
+static bool read_ids(const char *line, unsigned long *ret_id)
+{
+	for (int i = 0; line && i < 4; i++) {
+		char *end;
+		unsigned long id = strtoul(line, &end, 10);
+
+		if (end == line || (i && id != *ret_id))
+			return false;
+		*ret_id = id;
+		line = end;
+	}
+	return line != NULL;
 }
 
 /* Its groups too: a unit may give it some that no file tells of. */
-static bool ask_process(struct sb_doctor_user *user, long long pid)
+static void read_groups(const char *line, struct sb_identity *identity)
 {
-	size_t len;
-	char *status = pid ? read_proc(pid, "status", &len) : NULL;
-	char *groups = status ? strstr(status, "\nGroups:") : NULL;
+	const char *line_end = line ? strchrnul(line, '\n') : NULL;
+	char *end;
 
-	if (groups) {
-		char *at = groups + strlen("\nGroups:"), *line_end = strchr(at, '\n'), *end;
+	for (; line && identity->group_count < SB_GROUPS_MAX; line = end) {
+		unsigned long group = strtoul(line, &end, 10);
 
-		if (line_end)
-			*line_end = '\0';
-		user->uid = (uid_t)effective_id(status, "\nUid:");
-		user->gid = (gid_t)effective_id(status, "\nGid:");
-		for (; user->group_count < GROUPS_MAX; at = end) {
-			unsigned long group = strtoul(at, &end, 10);
-
-			if (end == at)
-				break;
-			user->groups[user->group_count++] = (gid_t)group;
-		}
-		name_user(user);
-		user->known = true;
+		if (end == line || end > line_end)
+			break;
+		identity->groups[identity->group_count++] = (gid_t)group;
 	}
-	free(status);
-	return user->known;
 }
 
-static void ask_system(struct sb_doctor_user *user, const char *name)
+static uint64_t capabilities(const char *status)
 {
-	const struct passwd *entry = getpwnam(name);
-	int room = GROUPS_MAX, count;
+	const char *line = line_of(status, "\nCapPrm:");
 
-	if (!entry)
-		return;
-	user->uid = entry->pw_uid;
-	user->gid = entry->pw_gid;
-	count = getgrouplist(name, entry->pw_gid, user->groups, &room);
-	if (count >= 0)
-		user->group_count = (size_t)count;
-	(void)snprintf(user->name, sizeof(user->name), "%s", name);
-	user->known = true;
+	return line ? strtoull(line, NULL, 16) : 0;
 }
 
-void sb_doctor_meet_user(struct sb_doctor *doctor)
+/* ---- a daemon that is root ---- */
+
+static bool has_same(int process, int us, const char *name)
 {
-	if (doctor->user_name)
-		ask_system(&doctor->user, doctor->user_name);
-	else if (!ask_process(&doctor->user, daemon_pid(doctor)))
-		ask_system(&doctor->user, USUAL_USER);
+	char a[64] = "", b[64] = "-";
+	ssize_t a_len = readlinkat(process, name, a, sizeof(a) - 1);
+	ssize_t b_len = readlinkat(us, name, b, sizeof(b) - 1);
+
+	return a_len > 0 && a_len == b_len && memcmp(a, b, (size_t)a_len) == 0;
 }
 
-static bool is_taken(const char *entry)
+static bool runs_slotbelld(int process)
 {
-	return strncmp(entry, "PG", 2) == 0 || strncmp(entry, "SLOTBELL_", 9) == 0;
+	static const char name[] = "/slotbelld";
+	char path[4096];
+	ssize_t len = readlinkat(process, "exe", path, sizeof(path) - 1);
+	char *last;
+
+	path[len > 0 ? len : 0] = '\0';
+	last = strrchr(path, '/');
+	return last && strncmp(last, name, strlen(name)) == 0 &&
+	       (!last[strlen(name)] || strcmp(last + strlen(name), " (deleted)") == 0);
 }
 
-void sb_doctor_take_environment(struct sb_doctor *doctor)
+/*
+ * A root that is less than we are (in a container, or with few capabilities) or
+ * that is not slotbelld (a service manager, that made the socket for somebody
+ * else) is not believed what we are about to do as root.
+ */
+static bool is_our_root(int process, const char *status)
 {
-	long long pid = daemon_pid(doctor);
-	size_t len = 0;
-	char *text = pid ? read_proc(pid, "environ", &len) : NULL;
+	char own[STATUS_MAX];
+	int us = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool same = us >= 0 && read_status(us, own) &&
+		    (capabilities(own) & ~capabilities(status)) == 0 &&
+		    has_same(process, us, "ns/user") && has_same(process, us, "ns/mnt") &&
+		    runs_slotbelld(process);
 
-	for (char *entry = text; entry && entry < text + len; entry += strlen(entry) + 1) {
-		static const char credentials[] = "CREDENTIALS_DIRECTORY=";
-		char *equals = strchr(entry, '=');
+	if (us >= 0)
+		(void)close(us);
+	return same;
+}
 
-		if (strncmp(entry, credentials, strlen(credentials)) == 0 && !doctor->credentials) {
-			doctor->credentials = strdup(equals + 1);
-			sb_need(doctor->credentials);
-		}
-		if (!equals || !is_taken(entry))
-			continue;
-		*equals = '\0';
-		(void)setenv(entry, equals + 1, 1);
-		*equals = '=';
+/* ---- the suspect ---- */
+
+static bool know(struct sb_suspect *suspect, const struct ucred *peer, int process)
+{
+	char status[STATUS_MAX];
+	unsigned long uid = 0, gid = 0;
+
+	if (!read_status(process, status) || !read_ids(line_of(status, "\nUid:"), &uid) ||
+	    uid != peer->uid || !read_ids(line_of(status, "\nGid:"), &gid))
+		return false;
+	if (uid == 0 && getuid() == 0 && !is_our_root(process, status))
+		return false;
+	sb_user_by_id((uid_t)uid, (gid_t)gid, &suspect->user);
+	read_groups(line_of(status, "\nGroups:"), &suspect->user.identity);
+	return true;
+}
+
+char *sb_suspect_ask(struct sb_suspect *ret_suspect, struct sb_talk *talk)
+{
+	char path[64], *answer;
+	struct ucred sender;
+	int process;
+
+	*ret_suspect = (struct sb_suspect){.pid = talk->peer.pid, .environment = -1};
+	/* A number may be another process's by now. This descriptor stays one process's for ever;
+	 * and if that lives after the answer, then the number was its own in between. */
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)talk->peer.pid);
+	process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	answer = sb_talk_ask(talk, "{\"command\":\"status\"}", &sender);
+	if (answer && process >= 0 && sender.pid == talk->peer.pid && sender.uid == talk->peer.uid) {
+		ret_suspect->environment = openat(process, "environ", O_RDONLY | O_CLOEXEC);
+		/* In this order: a program that it runs instead is not it. */
+		ret_suspect->known = know(ret_suspect, &talk->peer, process);
 	}
-	if (text)
-		explicit_bzero(text, len); /* there may be a password */
-	free(text);
-}
-
-static bool can_become(const struct sb_doctor *doctor)
-{
-	return doctor->user.known && doctor->user.uid != 0 && getuid() == 0;
-}
-
-void sb_doctor_become_user(const struct sb_doctor *doctor)
-{
-	const struct sb_doctor_user *user = &doctor->user;
-
-	if (!can_become(doctor))
-		return;
-	if (setgroups(user->group_count, user->groups) != 0 || setegid(user->gid) != 0 ||
-	    seteuid(user->uid) != 0)
-		sb_doctor_become_self(doctor); /* a sandbox may forbid it: then as ourselves */
-}
-
-void sb_doctor_become_self(const struct sb_doctor *doctor)
-{
-	if (!can_become(doctor))
-		return;
-	if (seteuid(0) != 0 || setegid(getgid()) != 0 || setgroups(0, NULL) != 0)
-		abort(); /* whatever came next would be done as somebody else */
-}
-
-int sb_doctor_look_at(const struct sb_doctor *doctor, const char *file, struct stat *ret_stat)
-{
-	int error;
-
-	sb_doctor_become_user(doctor);
-	error = stat(file, ret_stat) != 0 || eaccess(file, R_OK) != 0 ? errno : 0;
-	sb_doctor_become_self(doctor);
-	return error;
-}
-
-const char *sb_doctor_reader(const struct sb_doctor *doctor)
-{
-	static char words[96];
-
-	if (!can_become(doctor))
-		return "us";
-	(void)snprintf(words, sizeof(words), "the daemon's user %s", doctor->user.name);
-	return words;
+	if (!ret_suspect->known && ret_suspect->environment >= 0) {
+		(void)close(ret_suspect->environment);
+		ret_suspect->environment = -1;
+	}
+	if (process >= 0)
+		(void)close(process);
+	return answer;
 }

@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum sb_exit run_status(struct sb_ctl *ctl, int argc, char **argv)
+static enum sb_exit show_status(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
 {
-	json_t *answer;
+	json_t *answer = sb_control_ask(ctl, talk, json_pack("{s:s}", "command", "status"));
 
-	if (!sb_ctl_arguments(ctl, argc, argv, 0))
-		return ctl->status;
-	answer = sb_control_ask(ctl, json_pack("{s:s}", "command", "status"));
+	(void)data;
 	if (!answer)
 		return ctl->status;
 	if (ctl->json) {
@@ -24,7 +22,17 @@ static enum sb_exit run_status(struct sb_ctl *ctl, int argc, char **argv)
 	return SB_EXIT_DONE;
 }
 
+static enum sb_exit run_status(struct sb_ctl *ctl, int argc, char **argv)
+{
+	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+		return ctl->status;
+	return sb_control_do(ctl, show_status, NULL);
+}
+
 /* ---- sessions ---- */
+
+/* slotbelld sends 256 at a time. */
+#define PAGE_MAX 4096
 
 #define COLUMNS 7
 
@@ -67,59 +75,73 @@ static void print_page_json(const json_t *sessions)
 }
 
 /* A page at a time, so that it costs the daemon no pause, however many there are. */
-static enum sb_exit run_sessions(struct sb_ctl *ctl, int argc, char **argv)
+static enum sb_exit show_sessions(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
 {
-	json_int_t after = 0;
-	bool first = true;
+	json_int_t after = 0, next = 0;
 
-	if (!sb_ctl_arguments(ctl, argc, argv, 0))
-		return ctl->status;
+	(void)data;
 	do {
-		json_t *answer = sb_control_ask(
-			ctl, json_pack("{s:s, s:I}", "command", "sessions", "after", after));
+		json_t *answer =
+			sb_control_ask(ctl, talk, json_pack("{s:s, s:I}", "command", "sessions",
+							    "after", next));
 		const json_t *sessions = json_object_get(answer, "sessions");
 
 		if (!answer)
 			return ctl->status;
+		after = next;
+		next = json_integer_value(json_object_get(answer, "next"));
+		/* Else it could go on for ever. */
+		if (json_array_size(sessions) > PAGE_MAX || (next && next <= after)) {
+			json_decref(answer);
+			return sb_ctl_fail("slotbelld at %s gave no answer", talk->path);
+		}
 		if (ctl->json)
 			print_page_json(sessions);
 		else
-			print_page(sessions, first);
-		first = false;
-		after = json_integer_value(json_object_get(answer, "next"));
+			print_page(sessions, after == 0);
 		json_decref(answer);
-	} while (after);
+	} while (next);
 	return SB_EXIT_DONE;
+}
+
+static enum sb_exit run_sessions(struct sb_ctl *ctl, int argc, char **argv)
+{
+	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+		return ctl->status;
+	return sb_control_do(ctl, show_sessions, NULL);
 }
 
 /* ---- what changes something ---- */
 
-static enum sb_exit run_kick(struct sb_ctl *ctl, int argc, char **argv)
+static enum sb_exit kick(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
 {
-	json_t *answer;
+	const char *session = data;
+	json_t *answer = sb_control_ask(
+		ctl, talk, json_pack("{s:s, s:s}", "command", "kick", "session", session));
 
-	if (!sb_ctl_arguments(ctl, argc, argv, 1))
-		return ctl->status;
-	answer = sb_control_ask(
-		ctl, json_pack("{s:s, s:s}", "command", "kick", "session", argv[optind]));
 	if (!answer)
 		return ctl->status;
 	if (ctl->json) {
 		sb_print_json(answer);
 	} else {
-		sb_ctl_say("session %s was told to come back in a while", argv[optind]);
+		sb_ctl_say("session %s was told to come back in a while", session);
 		json_decref(answer);
 	}
 	return SB_EXIT_DONE;
 }
 
-static enum sb_exit run_drain(struct sb_ctl *ctl, int argc, char **argv)
+static enum sb_exit run_kick(struct sb_ctl *ctl, int argc, char **argv)
 {
-	json_t *answer;
-
-	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+	if (!sb_ctl_arguments(ctl, argc, argv, 1))
 		return ctl->status;
-	answer = sb_control_ask(ctl, json_pack("{s:s}", "command", "drain"));
+	return sb_control_do(ctl, kick, argv[optind]);
+}
+
+static enum sb_exit drain(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
+{
+	json_t *answer = sb_control_ask(ctl, talk, json_pack("{s:s}", "command", "drain"));
+
+	(void)data;
 	if (!answer)
 		return ctl->status;
 	if (ctl->json) {
@@ -133,6 +155,21 @@ static enum sb_exit run_drain(struct sb_ctl *ctl, int argc, char **argv)
 	return SB_EXIT_DONE;
 }
 
+static enum sb_exit run_drain(struct sb_ctl *ctl, int argc, char **argv)
+{
+	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+		return ctl->status;
+	return sb_control_do(ctl, drain, NULL);
+}
+
+/* "" for what is none. */
+static const char *text_at(const json_t *list, size_t i)
+{
+	const char *text = json_string_value(json_array_get(list, i));
+
+	return text ? text : "";
+}
+
 static void say_list(const char *before, const json_t *list, const char *nothing)
 {
 	char *names = NULL;
@@ -141,21 +178,19 @@ static void say_list(const char *before, const json_t *list, const char *nothing
 
 	sb_need(out);
 	for (size_t i = 0; i < json_array_size(list); i++)
-		(void)fprintf(out, " %s", json_string_value(json_array_get(list, i)));
+		(void)fprintf(out, " %s", text_at(list, i));
 	sb_need(fclose(out) == 0);
 	if (*names || *nothing)
 		sb_ctl_say("%s%s", before, *names ? names : nothing);
 	free(names);
 }
 
-static enum sb_exit run_reload(struct sb_ctl *ctl, int argc, char **argv)
+static enum sb_exit reload(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
 {
+	json_t *answer = sb_control_ask(ctl, talk, json_pack("{s:s}", "command", "reload"));
 	const json_t *problems;
-	json_t *answer;
 
-	if (!sb_ctl_arguments(ctl, argc, argv, 0))
-		return ctl->status;
-	answer = sb_control_ask(ctl, json_pack("{s:s}", "command", "reload"));
+	(void)data;
 	if (!answer)
 		return ctl->status;
 	problems = json_object_get(answer, "problems");
@@ -171,10 +206,17 @@ static enum sb_exit run_reload(struct sb_ctl *ctl, int argc, char **argv)
 	} else {
 		sb_ctl_fail("refused, and all is as it was:");
 		for (size_t i = 0; i < json_array_size(problems); i++)
-			sb_ctl_say("%s", json_string_value(json_array_get(problems, i)));
+			sb_ctl_say("%s", text_at(problems, i));
 	}
 	json_decref(answer);
 	return ctl->status;
+}
+
+static enum sb_exit run_reload(struct sb_ctl *ctl, int argc, char **argv)
+{
+	if (!sb_ctl_arguments(ctl, argc, argv, 0))
+		return ctl->status;
+	return sb_control_do(ctl, reload, NULL);
 }
 
 #define ASKS_THE_DAEMON                                                                            \

@@ -10,7 +10,12 @@ long long sb_status_sum(json_t *counts)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(counts, key, value) sum += json_integer_value(value);
+	/* A daemon that was taken over may count as it likes. */
+	json_object_foreach(counts, key, value)
+	{
+		if (__builtin_add_overflow(sum, json_integer_value(value), &sum))
+			return 0;
+	}
 	return sum;
 }
 

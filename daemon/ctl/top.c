@@ -8,12 +8,12 @@
 #include "daemon/ctl/control.h"
 #include "daemon/ctl/output.h"
 #include "daemon/ctl/status.h"
-#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +23,7 @@ struct look {
 	struct timespec at;
 	long long sent, saved, handshakes; /* since the daemon's start; -1: not known */
 	long long pid;
+	bool unwritable; /* nobody reads what is printed */
 };
 
 struct rates {
@@ -57,9 +58,9 @@ static struct rates rates_of(const struct look *before, const struct look *now)
 	if (before->pid != now->pid || seconds <= 0)
 		return (struct rates){0};
 	return (struct rates){
-		.sent = (double)(now->sent - before->sent) / seconds,
-		.saved = (double)(now->saved - before->saved) / seconds,
-		.handshakes = (double)(now->handshakes - before->handshakes) / seconds,
+		.sent = ((double)now->sent - (double)before->sent) / seconds,
+		.saved = ((double)now->saved - (double)before->saved) / seconds,
+		.handshakes = ((double)now->handshakes - (double)before->handshakes) / seconds,
 	};
 }
 
@@ -95,41 +96,54 @@ static void show_json(json_t *status, const struct rates *rates)
 	sb_print_json(json_incref(status));
 }
 
+/* What the processes that look, one after the other, know of each other. */
+struct looks {
+	bool screen;
+	long long number; /* of this look */
+	struct look before;
+	struct look *latest; /* shared with whoever looks */
+};
+
+static enum sb_exit look_once(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
+{
+	struct looks *looks = data;
+	json_t *answer = sb_control_ask(ctl, talk, json_pack("{s:s}", "command", "status"));
+	struct rates rates;
+
+	if (!answer)
+		return ctl->status;
+	*looks->latest = look_at(answer);
+	rates = rates_of(&looks->before, looks->latest);
+	if (looks->screen)
+		show_screen(answer, &rates);
+	else if (ctl->json)
+		show_json(answer, &rates);
+	else
+		show_line(answer, &rates, looks->number % 20 == 0);
+	json_decref(answer);
+	looks->latest->unwritable = fflush(stdout) != 0;
+	return looks->latest->unwritable ? SB_EXIT_FAILED : SB_EXIT_DONE;
+}
+
 static enum sb_exit watch(struct sb_ctl *ctl, long long interval_s, long long count)
 {
-	bool screen = !ctl->json && isatty(STDOUT_FILENO);
-	struct look before = {.pid = -1};
+	struct looks looks = {.screen = !ctl->json && isatty(STDOUT_FILENO), .before = {.pid = -1}};
 	enum sb_exit status = SB_EXIT_DONE;
 
+	looks.latest = mmap(NULL, sizeof(*looks.latest), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sb_need(looks.latest != MAP_FAILED);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (long long i = 0; !count || i < count; i++) {
-		char *why = NULL;
-		json_t *answer;
-
-		if (i)
+	for (; !count || looks.number < count; looks.number++) {
+		if (looks.number)
 			sleep((unsigned int)interval_s);
-		answer = sb_control_try(ctl, json_pack("{s:s}", "command", "status"), &why);
-		status = answer ? SB_EXIT_DONE : SB_EXIT_FAILED;
-		if (answer) {
-			struct look now = look_at(answer);
-			struct rates rates = rates_of(&before, &now);
-
-			if (screen)
-				show_screen(answer, &rates);
-			else if (ctl->json)
-				show_json(answer, &rates);
-			else
-				show_line(answer, &rates, i % 20 == 0);
-			before = now;
-			json_decref(answer);
-		} else {
-			sb_ctl_fail("%s", why);
-			free(why);
-			if (i == 0)
-				return status; /* never was there: a wrong path, most likely */
-		}
-		if (ferror(stdout))
-			return sb_ctl_fail("cannot write to standard output: %s", strerror(errno));
+		status = sb_control_do(ctl, look_once, &looks);
+		if (status == SB_EXIT_DONE)
+			looks.before = *looks.latest;
+		else if (looks.number == 0)
+			return status; /* never was there: a wrong path, most likely */
+		if (looks.latest->unwritable)
+			return sb_ctl_fail("cannot write to standard output");
 	}
 	return status;
 }

@@ -236,8 +236,8 @@ static void check_needed(struct sb_config_reading *reading)
 	}
 }
 
-int sb_config_read(struct sb_config *ret_config, const char *file, const char *const *settings,
-		   size_t count, FILE *errors)
+static int read_all(struct sb_config *ret_config, const char *file, FILE *copy,
+		    const char *const *settings, size_t count, FILE *errors)
 {
 	struct sb_config_reading reading = {.config = ret_config, .errors = errors};
 
@@ -246,12 +246,29 @@ int sb_config_read(struct sb_config *ret_config, const char *file, const char *c
 		if (set_value(ret_config, &sb_config_keys[i], sb_config_keys[i].fallback) != 0)
 			return -ENOMEM;
 	}
-	sb_config_read_file(&reading, file);
+	if (copy)
+		sb_config_read_stream(&reading, file, copy);
+	else
+		sb_config_read_file(&reading, file);
 	read_environment(&reading);
 	for (size_t i = 0; i < count; i++)
 		read_setting(&reading, settings[i]);
 	check_needed(&reading);
 	return reading.problems + sb_config_check(ret_config, errors);
+}
+
+int sb_config_read(struct sb_config *ret_config, const char *file, const char *const *settings,
+		   size_t count, FILE *errors)
+{
+	return read_all(ret_config, file, NULL, settings, count, errors);
+}
+
+int sb_config_read_copy(struct sb_config *ret_config, const char *file, const char *text,
+			FILE *errors)
+{
+	FILE *copy = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+
+	return copy ? read_all(ret_config, file, copy, NULL, 0, errors) : -ENOMEM;
 }
 
 const char *sb_config_place(const struct sb_config *config, const char *name)

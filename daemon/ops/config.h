@@ -109,6 +109,10 @@ struct sb_config {
 int sb_config_read(struct sb_config *ret_config, const char *file, const char *const *settings,
 		   size_t count, FILE *errors);
 
+/* The same of the text of `file`, which somebody else has read. */
+int sb_config_read_copy(struct sb_config *ret_config, const char *file, const char *text,
+			FILE *errors);
+
 /*
  * A problem with a key's value, for who knows more of it than is known here:
  * where it was said, the key, and then the words. Returns 1.

@@ -128,10 +128,25 @@ static int on_entry(void *data, const char *section, const char *name, const cha
 	return 1;
 }
 
+void sb_config_read_stream(struct sb_config_reading *reading, const char *file, FILE *stream)
+{
+	struct line_reader reader = {.file = stream, .reading = reading};
+	int result;
+
+	reading->file = file;
+	result = ini_parse_stream(read_line, &reader, on_entry, &reader);
+	(void)fclose(stream);
+	if (result != 0) {
+		reading->problems++;
+		(void)fprintf(reading->errors,
+			      "%s:%d: neither [section], key = value nor # comment\n", file,
+			      result);
+	}
+}
+
 void sb_config_read_file(struct sb_config_reading *reading, const char *file)
 {
-	struct line_reader reader = {.reading = reading};
-	int result;
+	FILE *stream;
 
 	if (!file) {
 		if (access(SB_CONFIG_FILE, F_OK) != 0)
@@ -139,18 +154,11 @@ void sb_config_read_file(struct sb_config_reading *reading, const char *file)
 		file = SB_CONFIG_FILE;
 	}
 	reading->file = file;
-	reader.file = fopen(file, "re");
-	if (!reader.file) {
-		reading->problems++;
-		(void)fprintf(reading->errors, "%s: cannot be read: %s\n", file, strerror(errno));
+	stream = fopen(file, "re");
+	if (stream) {
+		sb_config_read_stream(reading, file, stream);
 		return;
 	}
-	result = ini_parse_stream(read_line, &reader, on_entry, &reader);
-	(void)fclose(reader.file);
-	if (result != 0) {
-		reading->problems++;
-		(void)fprintf(reading->errors,
-			      "%s:%d: neither [section], key = value nor # comment\n", file,
-			      result);
-	}
+	reading->problems++;
+	(void)fprintf(reading->errors, "%s: cannot be read: %s\n", file, strerror(errno));
 }

@@ -49,6 +49,8 @@ const char *sb_config_place(const struct sb_config *config, const char *name);
 int sb_config_check(const struct sb_config *config, FILE *errors);
 /* (config_file.c) NULL: SB_CONFIG_FILE, if it is there. */
 void sb_config_read_file(struct sb_config_reading *reading, const char *file);
+/* The same of what `stream` has, and closes that. */
+void sb_config_read_stream(struct sb_config_reading *reading, const char *file, FILE *stream);
 
 /* Where this key's value lies: a char * or a uint32_t. */
 void *sb_config_field(const struct sb_config *config, const struct sb_config_key *key);

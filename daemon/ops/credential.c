@@ -47,7 +47,8 @@ int sb_credential_read(const char *folder, const char *name, char **ret_text)
 		return 0;
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) >= sizeof(path))
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* A pipe in its place is empty, and nobody waits for it. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	/* One byte more than is good with its newline, so that a longer one is seen. */
@@ -61,6 +62,24 @@ int sb_credential_read(const char *folder, const char *name, char **ret_text)
 	}
 	*ret_text = text;
 	return 0;
+}
+
+int sb_credential_take(const char *bytes, size_t len, char **ret_text)
+{
+	char *text = calloc(1, SB_CREDENTIAL_MAX + 3);
+	size_t most = SB_CREDENTIAL_MAX + 2;
+	int result;
+
+	*ret_text = NULL;
+	if (!text)
+		return -ENOMEM;
+	memcpy(text, bytes, len < most ? len : most);
+	result = check(text, len < most ? len : most);
+	if (result == 0)
+		*ret_text = text;
+	else
+		sb_credential_free(text);
+	return result;
 }
 
 const char *sb_credential_problem(int error)

@@ -8,6 +8,8 @@
 #ifndef SB_OPS_CREDENTIAL_H
 #define SB_OPS_CREDENTIAL_H
 
+#include <stddef.h>
+
 /* A credential's longest text. */
 #define SB_CREDENTIAL_MAX 1024
 
@@ -21,6 +23,9 @@
  * NUL in it; -EFBIG for one that is longer than SB_CREDENTIAL_MAX.
  */
 int sb_credential_read(const char *folder, const char *name, char **ret_text);
+
+/* The same of bytes that somebody else has read. */
+int sb_credential_take(const char *bytes, size_t len, char **ret_text);
 
 /* What is wrong with it, after that error: "it is too long for a password". */
 const char *sb_credential_problem(int error);

@@ -155,11 +155,11 @@ def test_a_queue_that_fills(patient):
 def test_a_clock_that_is_off(patient):
     patient.start()
     for ahead, result in (("60", "fail"), ("-60", "fail"), ("2", "warn"), ("0", "ok")):
-        found = patient.look(known=clock_program(), env={"CLOCK_AHEAD": ahead}, expect=1 if result == "fail" else 0)
+        found = patient.look(known=clock_program(), env={"SLOTBELL_CLOCK_AHEAD": ahead}, expect=1 if result == "fail" else 0)
         assert found["clock"]["result"] == result, found["clock"]
         # Ours was made just now: a minute ago it was not valid yet.
         assert {name for name, finding in found.items() if finding["result"] == "fail"} <= {"clock", "certificate"}
-    assert "ahead of this machine's" in patient.red(known=clock_program(), env={"CLOCK_AHEAD": "-60"})[1]["clock"]["seen"]
+    assert "ahead of this machine's" in patient.red(known=clock_program(), env={"SLOTBELL_CLOCK_AHEAD": "-60"})[1]["clock"]["seen"]
 
 
 def test_a_server_that_takes_no_writes(patient):
