@@ -200,11 +200,11 @@ char *sb_talk_ask(struct sb_talk *talk, const char *question, struct ucred *ret_
 {
 	int64_t deadline = now_ms() + talk->patience_ms;
 	struct ucred sender = {0};
-	char *line = NULL;
+	char *line = NULL, *asked = words("%s\n", question);
 
-	if (send_all(talk, question, strlen(question), deadline) &&
-	    send_all(talk, "\n", 1, deadline))
+	if (send_all(talk, asked, strlen(asked), deadline))
 		line = read_line(talk, deadline, &sender);
+	free(asked);
 	if (ret_sender)
 		*ret_sender = sender;
 	return line;

@@ -75,7 +75,8 @@ static void show_screen(const json_t *status, const struct rates *rates)
 static void show_line(const json_t *status, const struct rates *rates, bool with_titles)
 {
 	const json_t *states = json_object_get(status, "states");
-	char *state = sb_clean(json_string_value(json_object_get(status, "state")), false);
+	const char *told = json_string_value(json_object_get(status, "state"));
+	char *state = sb_clean(told ? told : "-", false);
 
 	if (with_titles)
 		printf("%-9s %9s %9s %9s %9s %12s\n", "STATE", "SESSIONS", "LIVE", "SENT/S",
