@@ -83,7 +83,7 @@ char *sb_channel_receive(const struct sb_channel *channel, size_t max, char *ret
 
 	if (!read_all(channel->in, &head, sizeof(head), deadline_ms) || head.len > max)
 		return NULL;
-	bytes = malloc((size_t)head.len + 1);
+	bytes = calloc(1, (size_t)head.len + 1);
 	sb_need(bytes);
 	if (!read_all(channel->in, bytes, head.len, deadline_ms)) {
 		free(bytes);

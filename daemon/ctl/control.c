@@ -79,8 +79,9 @@ bool sb_talk_open(const struct sb_ctl *ctl, struct sb_talk *talk, char **ret_why
 	/* For who listens and takes nobody in. */
 	patience = (struct timeval){.tv_sec = talk->patience_ms / 1000};
 	if (!name_socket(ctl, talk)) {
-		*ret_why = words("the path of the control socket is longer than %zu: %s",
-				 sizeof(address.sun_path) - 1, ctl->socket ? ctl->socket : talk->path);
+		*ret_why =
+			words("the path of the control socket is longer than %zu: %s",
+			      sizeof(address.sun_path) - 1, ctl->socket ? ctl->socket : talk->path);
 		return false;
 	}
 	memcpy(address.sun_path, talk->path, strlen(talk->path));
@@ -219,7 +220,8 @@ json_t *sb_talk_understand(const struct sb_talk *talk, const char *line, char **
 		(void)json_object_del(answer, "ok");
 		/* It knows; we know better. */
 		if (json_object_get(answer, "pid"))
-			sb_need(json_object_set_new(answer, "pid", json_integer(talk->peer.pid)) == 0);
+			sb_need(json_object_set_new(answer, "pid", json_integer(talk->peer.pid)) ==
+				0);
 		return answer;
 	}
 	*ret_why = error ? words("slotbelld refuses: %s", error)

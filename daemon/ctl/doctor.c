@@ -202,7 +202,8 @@ static bool ask_worker(struct examination *e, size_t number, struct sb_finding *
 		char word = 0, *message;
 		size_t len = 0;
 
-		message = sb_channel_receive(&e->worker.channel, SB_WORD_MAX, &word, &len, deadline);
+		message =
+			sb_channel_receive(&e->worker.channel, SB_WORD_MAX, &word, &len, deadline);
 		if (message && word == SB_WORD_FOUND)
 			goes_on = found = read_finding(message, len, finding);
 		else
@@ -326,14 +327,12 @@ static bool read_option(struct sb_ctl *ctl, struct sb_doctor *doctor, struct wor
 	case OPTION_DAYS:
 		if (sb_ctl_number(optarg, 0, 3650, &doctor->brief.expiry_days))
 			return true;
-		sb_ctl_usage(ctl, "--expiry-days %s: say a whole number, 0 to 3650",
-			     optarg);
+		sb_ctl_usage(ctl, "--expiry-days %s: say a whole number, 0 to 3650", optarg);
 		return false;
 	default:
 		if (read_percent(optarg, &doctor->brief.queue_limit))
 			return true;
-		sb_ctl_usage(ctl, "--queue-limit %s: say percent, above 0 and up to 100",
-			     optarg);
+		sb_ctl_usage(ctl, "--queue-limit %s: say percent, above 0 and up to 100", optarg);
 		return false;
 	}
 }

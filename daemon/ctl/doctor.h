@@ -72,11 +72,11 @@ struct sb_papers {
 struct sb_brief {
 	bool becomes; /* the worker is to become this one; else it stays who it is */
 	struct sb_identity identity;
-	char reader[96];	  /* "the daemon's user slotbell", or "us" */
-	pid_t daemon_pid;	  /* by the kernel; 0: none answers */
-	bool has_environment;	  /* SB_DOCTOR_ENVIRONMENT is the daemon's */
-	mode_t credential_mode;	  /* of its file */
-	double queue_limit;	  /* 0 to 1 */
+	char reader[96];	/* "the daemon's user slotbell", or "us" */
+	pid_t daemon_pid;	/* by the kernel; 0: none answers */
+	bool has_environment;	/* SB_DOCTOR_ENVIRONMENT is the daemon's */
+	mode_t credential_mode; /* of its file */
+	double queue_limit;	/* 0 to 1 */
 	long long expiry_days;
 	bool admin_said, admin_there; /* --database, and that it connects */
 	int admin_schema;	      /* the schema's version as that one sees it; 0: it does not */
@@ -111,7 +111,8 @@ const char *sb_doctor_paper(const struct sb_doctor *doctor, enum sb_paper paper)
 /* Takes over `bytes`, which have a terminator at `len`. */
 void sb_papers_put(struct sb_papers *papers, enum sb_paper paper, char *bytes, size_t len);
 void sb_papers_put_text(struct sb_papers *papers, enum sb_paper paper, const char *text);
-/* The certificates of a file, and nothing else that is in it: it may be anything that we may read. */
+/* The certificates of a file, and nothing else that is in it: it may be anything that we may read.
+ */
 void sb_papers_put_certificates(struct sb_papers *papers, enum sb_paper paper, const char *path);
 void sb_papers_fini(struct sb_papers *papers);
 
@@ -202,11 +203,12 @@ char *sb_worker_end(struct sb_worker *worker);
 #define SB_CANARY_UID "doctor@slotbell"
 struct sb_canary {
 	char mailbox[64];
-	char device[24];   /* "": there is none */
-	int asked;	   /* how far the worker came: each word once, and in order */
-	int64_t until_ms;  /* by then it is over */
+	char device[24];  /* "": there is none */
+	int asked;	  /* how far the worker came: each word once, and in order */
+	int64_t until_ms; /* by then it is over */
 };
-/* Does what the worker asks for, and answers it. False: it asks for what it must not, or is gone. */
+/* Does what the worker asks for, and answers it. False: it asks for what it must not, or is gone.
+ */
 bool sb_canary_serve(struct sb_canary *canary, PGconn *admin, const struct sb_worker *worker,
 		     char word, int64_t deadline_ms);
 /* Takes it away, and says in the finding if that fails. */

@@ -39,8 +39,8 @@ static void enrol(struct sb_canary *canary, PGconn *admin, char ret_token[SB_TOK
 	struct sb_secret secret = {0};
 	char *device = NULL;
 
-	(void)snprintf(canary->mailbox, sizeof(canary->mailbox), "canary-%" PRIx64 "@doctor.invalid",
-		       (uint64_t)sb_doctor_wall_us());
+	(void)snprintf(canary->mailbox, sizeof(canary->mailbox),
+		       "canary-%" PRIx64 "@doctor.invalid", (uint64_t)sb_doctor_wall_us());
 	canary->until_ms = sb_doctor_now_ms() + SB_DOCTOR_SESSION_MS;
 	*ret_token = '\0';
 	if (sb_secret_new(&secret) == 0)

@@ -165,7 +165,8 @@ void sb_check_daemon(struct sb_doctor *doctor, struct sb_finding *finding)
 	if (!state || !version) {
 		no_daemon(doctor, finding);
 	} else if (strcmp(state, "degraded") == 0) {
-		sb_saw(finding, SB_HEALTH_FAIL, "degraded: %s", problem ? problem : "it says no more");
+		sb_saw(finding, SB_HEALTH_FAIL, "degraded: %s",
+		       problem ? problem : "it says no more");
 		sb_advise(finding,
 			  "its sessions stay, and nothing rings. What failed above is why; "
 			  "it tries again by itself");

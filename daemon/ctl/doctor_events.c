@@ -122,10 +122,11 @@ static void judge_queue(const struct sb_doctor *doctor, struct sb_finding *findi
 		       "fail",
 		       usage * 100);
 		if (pid)
-			sb_advise(finding,
-				  "process %lld (%s) sits in a transaction for %s s and holds it up: "
-				  "SELECT pg_terminate_backend(%lld);",
-				  pid, who, seconds, pid);
+			sb_advise(
+				finding,
+				"process %lld (%s) sits in a transaction for %s s and holds it up: "
+				"SELECT pg_terminate_backend(%lld);",
+				pid, who, seconds, pid);
 		else
 			sb_advise(finding,
 				  "find who listens and sits in a transaction, in any "

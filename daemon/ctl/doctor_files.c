@@ -150,7 +150,8 @@ void sb_check_ticket_keys(struct sb_doctor *doctor, struct sb_finding *finding)
 		   stat_now.st_size > SB_TICKET_KEYS_MAX * SB_TICKET_KEY_BYTES) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s: %lld bytes are not 1 to %d keys of %d", file,
 		       (long long)stat_now.st_size, SB_TICKET_KEYS_MAX, SB_TICKET_KEY_BYTES);
-		sb_advise(finding, "openssl rand -out %s %d", sb_doctor_plain(file), SB_TICKET_KEY_BYTES);
+		sb_advise(finding, "openssl rand -out %s %d", sb_doctor_plain(file),
+			  SB_TICKET_KEY_BYTES);
 	} else {
 		sb_saw(finding, SB_HEALTH_OK, "%s: %lld", file,
 		       (long long)stat_now.st_size / SB_TICKET_KEY_BYTES);

@@ -123,7 +123,7 @@ void sb_check_certificate(struct sb_doctor *doctor, struct sb_finding *finding)
 static int add_authorities(X509_STORE *store, const char *pem)
 {
 	BIO *in = BIO_new_mem_buf(pem, -1);
-	STACK_OF(X509_INFO) *infos;
+	STACK_OF(X509_INFO) * infos;
 	int count = 0;
 
 	sb_need(in);
@@ -146,9 +146,8 @@ static X509_STORE *open_store(const struct sb_doctor *doctor)
 	const char *pem = sb_doctor_paper(doctor, SB_PAPER_CA);
 
 	sb_need(store);
-	if (!sb_doctor_paper(doctor, SB_PAPER_CA_FILE)
-		    ? X509_STORE_set_default_paths(store) == 1
-		    : pem && add_authorities(store, pem) > 0)
+	if (!sb_doctor_paper(doctor, SB_PAPER_CA_FILE) ? X509_STORE_set_default_paths(store) == 1
+						       : pem && add_authorities(store, pem) > 0)
 		return store;
 	X509_STORE_free(store);
 	return NULL;
@@ -280,10 +279,9 @@ void sb_check_name(struct sb_doctor *doctor, struct sb_finding *finding)
 		   X509_check_ip_asc(leaf, name, 0) != 1) {
 		sb_saw(finding, named ? SB_HEALTH_FAIL : SB_HEALTH_WARN,
 		       "it is not for %s, but for %s", name, names);
-		sb_advise(finding, named
-					   ? "clients must connect to one of these, or it must "
-					     "be made for this name too"
-					   : "say --name HOST: what clients call the daemon");
+		sb_advise(finding, named ? "clients must connect to one of these, or it must "
+					   "be made for this name too"
+					 : "say --name HOST: what clients call the daemon");
 	} else {
 		sb_saw(finding, SB_HEALTH_OK, "it is for %s%s%s", names,
 		       named ? "" : "; --name HOST tries one", "");

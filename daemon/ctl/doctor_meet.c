@@ -143,12 +143,13 @@ static void copy_files(struct sb_doctor *doctor, const char *file, bool answered
 	int result;
 
 	if (doctor->brief.becomes && !doctor->brief.has_environment && (is_typed || !answered) &&
-	    sb_doctor_read_file(file ? file : SB_CONFIG_FILE, CONFIG_BYTES_MAX, &bytes, &len, NULL) ==
-		    0)
+	    sb_doctor_read_file(file ? file : SB_CONFIG_FILE, CONFIG_BYTES_MAX, &bytes, &len,
+				NULL) == 0)
 		sb_papers_put(papers, SB_PAPER_CONFIG, bytes, len);
 	if (answered)
 		return;
-	result = sb_doctor_read_file(SB_DOCTOR_CREDENTIAL_FILE, SB_CREDENTIAL_MAX + 2, &bytes, &len, &stat_now);
+	result = sb_doctor_read_file(SB_DOCTOR_CREDENTIAL_FILE, SB_CREDENTIAL_MAX + 2, &bytes, &len,
+				     &stat_now);
 	if (result == 0)
 		sb_papers_put(papers, SB_PAPER_CREDENTIAL, bytes, len);
 	else if (result != -ENOENT && result != -EACCES)

@@ -50,7 +50,7 @@ void sb_papers_put_certificates(struct sb_papers *papers, enum sb_paper paper, c
 
 	if (sb_doctor_read_file(path, CA_BYTES_MAX, &bytes, &len, NULL) != 0)
 		return;
-	kept = malloc(2 * len + 1);
+	kept = calloc(2, len + 1);
 	sb_need(kept);
 	for (const char *at = bytes; (at = strstr(at, begin)); at += strlen(begin)) {
 		const char *label = public_label(at + strlen(begin));
@@ -83,7 +83,7 @@ void sb_papers_fini(struct sb_papers *papers)
 
 static int read_whole(int fd, size_t max, char **ret_bytes, size_t *ret_len)
 {
-	char *bytes = malloc(max + 1);
+	char *bytes = calloc(1, max + 1);
 	size_t len = 0;
 	ssize_t count = 0;
 

@@ -21,7 +21,8 @@ static int read_credential(const struct sb_doctor *doctor, char **ret_password)
 {
 	*ret_password = NULL;
 	if (doctor->credentials)
-		return sb_credential_read(doctor->credentials, SB_CREDENTIAL_PASSWORD, ret_password);
+		return sb_credential_read(doctor->credentials, SB_CREDENTIAL_PASSWORD,
+					  ret_password);
 	if (doctor->papers.of[SB_PAPER_CREDENTIAL].bytes)
 		return sb_credential_take(doctor->papers.of[SB_PAPER_CREDENTIAL].bytes,
 					  doctor->papers.of[SB_PAPER_CREDENTIAL].len, ret_password);

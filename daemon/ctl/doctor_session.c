@@ -201,8 +201,9 @@ static void tell_failure(struct sb_finding *finding, const struct visit *visit)
 
 static void make_visit(struct sb_doctor *doctor, struct sb_finding *finding)
 {
-	struct visit visit = {
-		.doctor = doctor, .wire = {.fd = -1}, .until_ms = sb_doctor_now_ms() + SB_DOCTOR_SESSION_MS};
+	struct visit visit = {.doctor = doctor,
+			      .wire = {.fd = -1},
+			      .until_ms = sb_doctor_now_ms() + SB_DOCTOR_SESSION_MS};
 	bool done;
 
 	done = enrol(&visit) && connect_in(&visit) && say_hello(&visit) && publish(&visit) &&

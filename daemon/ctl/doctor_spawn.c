@@ -203,11 +203,11 @@ bool sb_worker_hand(const struct sb_worker *worker, const struct sb_papers *pape
 
 		if (!papers->of[i].bytes && !papers->of[i].error)
 			continue;
-		message = malloc(sizeof(int) + 1 + len);
+		message = calloc(1, sizeof(int) + 1 + len);
 		sb_need(message);
 		memcpy(message, &papers->of[i].error, sizeof(int));
 		memcpy(message + sizeof(int), &number, 1);
-		if (len)
+		if (papers->of[i].bytes)
 			memcpy(message + sizeof(int) + 1, papers->of[i].bytes, len);
 		sent = sb_channel_send(&worker->channel, SB_WORD_PAPER, message,
 				       sizeof(int) + 1 + len, deadline);

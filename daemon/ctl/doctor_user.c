@@ -174,7 +174,8 @@ char *sb_suspect_ask(struct sb_suspect *ret_suspect, struct sb_talk *talk)
 	(void)snprintf(path, sizeof(path), "/proc/%d", (int)talk->peer.pid);
 	process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	answer = sb_talk_ask(talk, "{\"command\":\"status\"}", &sender);
-	if (answer && process >= 0 && sender.pid == talk->peer.pid && sender.uid == talk->peer.uid) {
+	if (answer && process >= 0 && sender.pid == talk->peer.pid &&
+	    sender.uid == talk->peer.uid) {
 		ret_suspect->environment = openat(process, "environ", O_RDONLY | O_CLOEXEC);
 		/* In this order: a program that it runs instead is not it. */
 		ret_suspect->known = know(ret_suspect, &talk->peer, process);

@@ -21,9 +21,9 @@
 
 /* ---- becoming it ---- */
 
-static int become(const struct sb_brief *brief)
+static int shed(const struct sb_identity *identity)
 {
-	int result = sb_shed(brief->becomes ? &brief->identity : NULL);
+	int result = sb_shed(identity);
 
 	/* Only now, for a change of ids takes it back. An examiner that has gone is seen when we
 	 * answer it. */
@@ -46,8 +46,9 @@ static bool begin(struct sb_doctor *doctor)
 	free(bytes);
 	if (!good)
 		return false;
-	result = become(&doctor->brief);
-	return sb_channel_send(&doctor->channel, SB_WORD_READY, &result, sizeof(result), FOR_EVER) &&
+	result = shed(doctor->brief.becomes ? &doctor->brief.identity : NULL);
+	return sb_channel_send(&doctor->channel, SB_WORD_READY, &result, sizeof(result),
+			       FOR_EVER) &&
 	       result == 0;
 }
 
@@ -61,7 +62,7 @@ static bool take_paper(struct sb_doctor *doctor, const char *bytes, size_t len)
 	if (len < head || (number = (unsigned char)bytes[sizeof(int)]) >= SB_PAPERS)
 		return false;
 	memcpy(&doctor->papers.of[number].error, bytes, sizeof(int));
-	copy = malloc(len - head + 1);
+	copy = calloc(1, len - head + 1);
 	sb_need(copy);
 	memcpy(copy, bytes + head, len - head + 1);
 	if (doctor->papers.of[number].error) {
@@ -100,7 +101,7 @@ static int leave_root(void)
 {
 	static const struct sb_identity nobody = {.uid = SB_NOBODY, .gid = SB_NOBODY};
 
-	return getuid() == 0 ? sb_shed(&nobody) : 0;
+	return getuid() == 0 ? shed(&nobody) : 0;
 }
 
 static void understand(struct sb_doctor *doctor)

@@ -81,9 +81,8 @@ static enum sb_exit show_sessions(struct sb_ctl *ctl, struct sb_talk *talk, void
 
 	(void)data;
 	do {
-		json_t *answer =
-			sb_control_ask(ctl, talk, json_pack("{s:s, s:I}", "command", "sessions",
-							    "after", next));
+		json_t *answer = sb_control_ask(
+			ctl, talk, json_pack("{s:s, s:I}", "command", "sessions", "after", next));
 		const json_t *sessions = json_object_get(answer, "sessions");
 
 		if (!answer)

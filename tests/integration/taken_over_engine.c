@@ -4,7 +4,6 @@
  *
  * Beside it lie `mode` (what to do then) and, where it may write, `report`.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -12,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -19,31 +19,40 @@ extern char **environ;
 static FILE *report;
 
 /* Not to be found by itself. */
-static const char hidden[] = "bencojtusbups.tfdsfu";
+static const char hidden[] = "benjojtusbupst.tfdsfu";
+
+/* /proc/self/mem is root's in a process that is not to be dumped; this is not refused. */
+static ssize_t read_own(char *copy, unsigned long from, size_t size)
+{
+	struct iovec here = {.iov_base = copy, .iov_len = size};
+	struct iovec there = {.iov_base = (void *)from, .iov_len = size};
+
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+}
 
 static size_t count_secrets(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
-	int memory = open("/proc/self/mem", O_RDONLY);
-	char line[4096], needle[sizeof(hidden)];
+	char line[4096], *end, needle[sizeof(hidden)];
 	size_t found = 0;
 
 	for (size_t i = 0; i + 1 < sizeof(hidden); i++)
 		needle[i] = (char)(hidden[i] - 1);
-	while (maps && memory >= 0 && fgets(line, sizeof(line), maps)) {
-		unsigned long from, to;
-		char flags[8], *copy;
+	while (maps && fgets(line, sizeof(line), maps)) {
+		unsigned long from = strtoul(line, &end, 16);
+		unsigned long to = *end == '-' ? strtoul(end + 1, &end, 16) : 0;
+		char *copy;
 		ssize_t len;
 
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, flags) != 3 || flags[1] != 'w' ||
-		    to - from > 64UL << 20)
+		/* "FROM-TO rw-p"; the sanitizers' shadows are too large to look at. */
+		if (strncmp(end, " rw", 3) != 0 || to - from > 64UL << 20)
 			continue;
 		copy = malloc(to - from);
-		len = copy ? pread(memory, copy, to - from, (off_t)from) : -1;
+		len = copy ? read_own(copy, from, to - from) : -1;
 		for (char *at = copy; len > 0 && (at = memmem(at, (size_t)(copy + len - at), needle,
 							      sizeof(needle) - 1));
 		     at++) {
-			found += at != needle;
+			found += from + (unsigned long)(at - copy) != (unsigned long)needle;
 		}
 		if (copy)
 			memset(copy, 0, to - from);
@@ -81,7 +90,9 @@ static void tell_status(void)
 
 static void act(const char *folder)
 {
-	static const char forged[] = "f\0\0\0\x10\0\0\0" "0\033]0;pwned\a\xc2\x9b" "31m\n!!";
+	static const char forged[] = "f\0\0\0\x10\0\0\0"
+				     "0\033]0;pwned\a\xc2\x9b"
+				     "31m\n!!";
 	char path[4096], mode[32] = "";
 	FILE *file;
 
@@ -96,21 +107,24 @@ static void act(const char *folder)
 	if (!strcmp(mode, "enrol"))
 		(void)!write(1, "e\0\0\0\0\0\0\0", 8);
 	if (!strcmp(mode, "long"))
-		(void)!write(1, "f\0\0\0\xff\xff\xff\xff" "0", 9);
+		(void)!write(1,
+			     "f\0\0\0\xff\xff\xff\xff"
+			     "0",
+			     9);
 	if (*mode)
 		_exit(0);
 }
 
 __attribute__((constructor)) static void loaded(void)
 {
-	char path[4096];
+	char folder[2048], path[4096];
 	Dl_info info;
 
 	if (!dladdr((void *)(uintptr_t)&loaded, &info))
 		return;
-	(void)snprintf(path, sizeof(path) - 16, "%s", info.dli_fname);
-	*strrchr(path, '/') = '\0';
-	strcat(path, "/report");
+	(void)snprintf(folder, sizeof(folder), "%s", info.dli_fname);
+	*strrchr(folder, '/') = '\0';
+	(void)snprintf(path, sizeof(path), "%s/report", folder);
 	report = fopen(path, "a");
 	if (report) {
 		tell_ids();
@@ -127,10 +141,10 @@ __attribute__((constructor)) static void loaded(void)
 			if (fd != fileno(report) && readlink(name, target, sizeof(target) - 1) > 0)
 				fprintf(report, "fd %d %s\n", fd, target);
 		}
-		fprintf(report, "back %d\n", setresuid(0, 0, 0) == 0 || seteuid(0) == 0 || setuid(0) == 0);
+		fprintf(report, "back %d\n",
+			setresuid(0, 0, 0) == 0 || seteuid(0) == 0 || setuid(0) == 0);
 		tell_ids();
 		fclose(report);
 	}
-	*strrchr(path, '/') = '\0';
-	act(path);
+	act(folder);
 }

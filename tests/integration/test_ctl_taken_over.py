@@ -91,9 +91,10 @@ def test_an_engine_that_it_names_runs_as_its_user_for_good_and_finds_nothing_of_
 def test_without_the_remedy_the_engine_is_root_again(house, fake, tls_port):
     """As it was: only the effective ids are changed."""
     fake.build_engine()
-    fake.start(SOMEBODY, {"SLOTBELL_DATABASE_URL": engine_url(fake, tls_port)})
+    fake.start(SOMEBODY, {"SLOTBELL_DATABASE_URL": engine_url(fake, tls_port), "PGAPPNAME": SECRET})
     doctor(house, fake, known=UNSHED)
     saw = fake.reported()
+    assert saw["secrets"][0] != "0", "it would find one"
     assert saw["uids"][0] == f"0 {SOMEBODY} 0" and saw["back"][0] == "1" and saw["uids"][1] == "0 0 0"
 
 
@@ -183,13 +184,6 @@ def test_files_that_it_names_are_opened_as_its_user_and_hold_nobody_up(house, fa
         assert "owned" not in (seen["advice"] or ""), "an advice is a command that somebody copies"
         fake.stop()
         fake.path.unlink()
-
-
-def test_a_credential_of_the_machine_is_for_no_daemon_that_runs(house, fake):
-    """It has been given what it has."""
-    fake.start(SOMEBODY)
-    found = look(house, fake)
-    assert found["password"]["seen"] == "neither file nor credential is named"
 
 
 def test_the_file_of_authorities_gives_away_nothing_but_certificates(house, fake, tls_port):

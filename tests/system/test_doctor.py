@@ -130,6 +130,26 @@ def test_a_daemon_that_was_taken_over_gets_nothing_that_is_roots_by_what_it_says
         host.box.run("systemctl stop taken-over; rm -rf /run/slotbell/taken-over.* /root/secrets")
 
 
+def test_a_stranger_at_another_socket_is_not_given_the_daemons_password(host, doctor):
+    """Only a daemon that is not there is looked at with the credential that it would get."""
+    host.start()
+    host.box.write("/etc/credstore/slotbell.database-password", "sesame\n", 0o600)
+    host.box.run("install -d -m 777 /run/stranger")
+    host.box.write("/run/stranger/stranger.py", TAKEN_OVER, 0o644)
+    host.box.run(["systemd-run", "--quiet", "--unit=stranger", "--uid=nobody", "/usr/bin/python3", "/run/stranger/stranger.py", "/run/stranger/socket"])
+    try:
+        host.box.wait(lambda: host.box.path("/run/stranger/socket").exists(), "it listens")
+        options = ["--socket", "/run/stranger/socket"]
+        seen = doctor("configuration", options=options, perhaps=("descriptors", "key", "password", "database", "certificate"))
+        assert "cannot be read: Permission denied" in seen["configuration"], "it is not the stranger's to read"
+        host.box.run("chmod o=r /etc/slotbell/slotbelld.conf; chmod o=x /etc/slotbell")
+        seen = doctor("key", options=options, perhaps=("descriptors", "database", "certificate"))
+        assert seen["configuration"].endswith("files are looked at as the daemon's user nobody")
+        assert "neither file nor credential is named" in seen["password"]
+    finally:
+        host.box.run("systemctl stop stranger; rm -rf /run/stranger; chmod o= /etc/slotbell/slotbelld.conf /etc/slotbell", check=False)
+
+
 def test_no_rights_and_an_old_schema(host, doctor):
     host.start()
     noticed = ["daemon", "ready"]  # by the daemon itself, if it came to it meanwhile
