@@ -65,6 +65,39 @@ static void judge(struct sb_doctor *doctor, struct sb_finding *finding, const PG
 	}
 }
 
+/*
+ * Attached tables that no session can resync, as release 0.1.0 could attach them. By the catalog
+ * alone: the daemon's role may read that, and nothing of a table's owner runs.
+ */
+static const char attached_sql[] =
+	"SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I of %I', n.nspname, c.relname,"
+	" r.rolname), ', ' ORDER BY c.oid) FROM pg_catalog.pg_trigger t"
+	" JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+	" JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
+	" JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
+	" WHERE t.tgname = 'slotbell_ring' AND t.tgparentid = 0 AND c.relpersistence <> 't'"
+	"  AND p.proname ~ '^slotbell_ring_.' AND (r.rolsuper OR NOT r.rolcanlogin)"
+	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')";
+
+static void look_at_attached(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *why = NULL;
+	PGresult *result = sb_doctor_query(doctor->database, attached_sql, 0, NULL, &why);
+
+	if (!result) {
+		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
+	} else if (*PQgetvalue(result, 0, 0)) {
+		sb_saw(finding, SB_HEALTH_WARN, "attached, and no session can resync it: %s",
+		       PQgetvalue(result, 0, 0));
+		sb_advise(finding,
+			  "give it to a role that can log in and is no superuser, and attach it "
+			  "again as that role");
+	}
+	PQclear(result);
+	free(why);
+}
+
 void sb_check_rights(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	char *why = NULL;
@@ -85,4 +118,6 @@ void sb_check_rights(struct sb_doctor *doctor, struct sb_finding *finding)
 		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
 	PQclear(result);
 	free(why);
+	if (finding->health == SB_HEALTH_OK)
+		look_at_attached(doctor, finding);
 }

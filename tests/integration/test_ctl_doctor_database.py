@@ -46,6 +46,26 @@ def test_rights_that_are_more_than_it_needs(patient):
         patient.house.cluster.psql("DROP ROLE greedy")
 
 
+ATTACHED = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.appointments (id int);
+CREATE FUNCTION shop.slotbell_ring_appointments() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER slotbell_ring AFTER INSERT ON shop.appointments FOR EACH ROW EXECUTE FUNCTION shop.slotbell_ring_appointments();
+"""
+
+
+def test_an_attached_table_whose_owner_has_no_session_of_its_own_is_named(patient):
+    """As release 0.1.0 attached it for a superuser; attach() refuses it now."""
+    patient.start()
+    with patient.house.connect() as connection:
+        connection.execute(ATTACHED)
+    finding = patient.look()["rights"]
+    assert finding["result"] == "warn" and "shop.appointments of postgres" in finding["seen"] and "attach it again" in finding["advice"]
+    with patient.house.connect() as connection:
+        connection.execute("DROP SCHEMA shop CASCADE")
+    assert patient.look()["rights"]["result"] == "ok"
+
+
 def test_what_the_rights_check_needs_is_what_the_schema_grants(patient):
     granted = patient.house.ctl.query(
         "SELECT DISTINCT p.proname FROM pg_proc p, aclexplode(p.proacl) a WHERE p.pronamespace = 'slotbell'::regnamespace"
