@@ -15,8 +15,12 @@ sys.path[:0] = [str(ROOT / "tests/lib"), str(ROOT / "tests/integration")]
 
 from fixtures_sql import Database, PgCluster, apply_schema  # noqa: E402
 
+OWNER = """
+CREATE ROLE shopkeeper LOGIN;
+GRANT slotbell_publisher TO shopkeeper;
+CREATE SCHEMA shop AUTHORIZATION shopkeeper;
+"""
 TABLES = """
-CREATE SCHEMA shop;
 CREATE TABLE shop.appointments (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, host_email text, starts_at timestamptz NOT NULL, minutes int NOT NULL DEFAULT 30,
     title text NOT NULL DEFAULT 'Intro call', guest text NOT NULL DEFAULT 'grace@example.com', status text NOT NULL DEFAULT 'booked', notes text);
@@ -58,7 +62,8 @@ def main():
         apply_schema(url)
         database = Database(url, cluster, "cost")
         connection = database.connect()
-        connection.execute(TABLES)
+        connection.execute(OWNER)
+        database.connect("shopkeeper").execute(TABLES)
         database.enrol("ada@example.com")
         for table in ("plain", "appointments"):
             connection.execute(INSERT.format(table, "ada", 1))

@@ -16,14 +16,14 @@ DO $$ BEGIN
 END $$;
 GRANT slotbell_publisher TO shop_owner;
 CREATE SCHEMA shop AUTHORIZATION shop_owner;
-SET ROLE shop_owner;
+"""
+TABLE = """
 CREATE TABLE shop.bookings (id int PRIMARY KEY, host text, begins timestamptz NOT NULL, minutes int NOT NULL DEFAULT 30,
     title text NOT NULL, state text NOT NULL DEFAULT 'booked');
 GRANT USAGE ON SCHEMA shop TO shop_web;
 GRANT SELECT, INSERT, UPDATE, DELETE ON shop.bookings TO shop_web;
 SELECT slotbell.attach('shop.bookings', mailbox => 'host', uid => 'id', starts_at => 'begins', duration_minutes => 'minutes',
     time_zone => 'Europe/Berlin', subject => 'title', cancelled_when => 'state = ''cancelled''');
-RESET ROLE;
 """
 INSERT = "INSERT INTO shop.bookings (id, host, begins, title) VALUES (%s, %s, '2031-05-06 09:00+00', %s)"
 
@@ -33,6 +33,8 @@ def shop(house):
     """The house with an attached table; `web` is the backend's connection."""
     with house.connect() as connection:
         connection.execute(SHOP)
+    with psycopg.connect(house.cluster.url(house.name, "shop_owner"), autocommit=True) as owner:
+        owner.execute(TABLE)
     with psycopg.connect(house.cluster.url(house.name, "shop_web"), autocommit=True) as house.web:
         yield house
 

@@ -10,6 +10,8 @@ pytest_plugins = ["fixtures_attach"]
 
 PAGE = (ROOT / "docs/attach.md").read_text()
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+# The first line of a block says whose session it is.
+LOGIN = re.compile(r"-- logged in as (\w+)")
 # A statement to its semicolon, and what the comment after it claims.
 STATEMENT = re.compile(r"(.+?);[ \t]*(?:--[ \t]*([^\n]*))?\n", re.DOTALL)
 
@@ -22,11 +24,11 @@ def test_the_worked_example_does_what_it_says(db):
     mailboxes = ("ada@example.com", "grace@example.com")
     for mailbox in mailboxes:
         db.enrol(mailbox)
-    connection = db.connect()
     warned = []
-    connection.add_notice_handler(lambda notice: warned.append(notice.message_primary))
     seen, claims = 0, 0
     for block in BLOCKS:
+        connection = db.connect(LOGIN.match(block).group(1))
+        connection.add_notice_handler(lambda notice: warned.append(notice.message_primary))
         for sql, comment in STATEMENT.findall(block):
             connection.execute(sql)
             changes = db.query("SELECT change FROM slotbell.event ORDER BY id")

@@ -56,19 +56,9 @@ def test_only_the_owner_attaches_and_detaches(attached):
     assert attached.rang() == [("created", "1")]
 
 
-@pytest.mark.parametrize("who", ["postgres", "publisher"])
-def test_who_attaches_for_the_owner_leaves_all_of_it_to_the_owner(shop, who):
-    shop.db.connect().execute("GRANT shopkeeper TO publisher")
-    try:
-        shop.attach(connection=shop.db.connect(who))
-    finally:
-        shop.db.connect().execute("REVOKE shopkeeper FROM publisher")
-    assert shop.db.query("SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc WHERE proname ~ '^slotbell_r' AND pronamespace = 'shop'::regnamespace") == [
-        "shopkeeper"
-    ]
-    shop.book()
-    assert shop.rang() == [("created", "1")]
-    assert shop.owner.execute("SELECT slotbell.detach('shop.appointments')").fetchone() == (True,)
+def test_what_attach_makes_is_the_owners(attached):
+    made = "SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc WHERE proname ~ '^slotbell_r' AND pronamespace = 'shop'::regnamespace"
+    assert attached.db.query(made) == ["shopkeeper"]
 
 
 def test_a_right_that_is_taken_back_ends_the_ringing_and_not_the_writing(attached):
@@ -160,31 +150,7 @@ def test_what_runs_inside_is_nobodys_to_call(attached):
             assert state_of(connection, f"SELECT slotbell.{call}") == "42501"
 
 
-# ---- resync() and other people's functions ----
-
-TROJAN = """
-CREATE TABLE shop.log (who text);
-GRANT INSERT ON shop.log TO PUBLIC;
-CREATE OR REPLACE FUNCTION shop.slotbell_rows_appointments(text[]) RETURNS SETOF jsonb LANGUAGE plpgsql SECURITY INVOKER AS $$
-BEGIN INSERT INTO shop.log VALUES (current_user); RETURN; END $$
-"""
-
-
-@pytest.mark.parametrize("who", ["postgres", "administrator", "publisher"])
-def test_resync_runs_nothing_of_an_owner_with_the_callers_rights(attached, who):
-    attached.owner.execute(TROJAN)
-    attached.db.connect(who).execute("SELECT slotbell.resync(%s)", (ADA,))
-    assert attached.db.query("SELECT who FROM shop.log") == []
-
-
-def test_without_looking_at_whose_rights_it_would(attached):
-    attached.owner.execute(TROJAN)
-    superuser = attached.db.connect()
-    view = attached.db.one("SELECT pg_get_viewdef('slotbell.attachment')")
-    assert "listing.prosecdef AND" in view
-    superuser.execute("CREATE OR REPLACE VIEW slotbell.attachment AS " + view.replace("listing.prosecdef AND", ""))
-    superuser.execute("SELECT slotbell.resync(%s)", (ADA,))
-    assert attached.db.query("SELECT who FROM shop.log") == ["postgres"]
+# ---- what is told to whom ----
 
 
 def test_refusals_are_told_to_the_tables_owner_and_to_administrators(attached):

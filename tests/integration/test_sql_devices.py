@@ -197,7 +197,7 @@ def test_what_the_daemon_calls_is_not_planned_at_each_call(db):
 DAEMON = {"ack", "authenticate", "fetch", "presence", "reconcile", "schema_version", "sent", "sweep", "sweep_alone"}
 # What attach() and resync() call on their way: they run with the caller's rights.
 ATTACH = {"attach_expression", "attach_expressions", "attach_function", "attach_triggers", "check_attach", "find_attach_target", "refuse_attach"}
-RESYNC = {"begin_resync", "end_resync", "resync", "resync_row"}
+RESYNC = {"begin_resync", "end_resync", "own_session", "resync", "resync_row"}
 PUBLISHER = {"attach", "delivery_of", "detach", "need_resync_for_all", "publish", "refused", "ring", "schema_version"} | ATTACH | RESYNC
 ADMIN = {"delivery_of", "enrol", "events", "forget_canaries", "new_epoch", "publish", "revoke", "rotate", "schema_version"} | RESYNC
 
@@ -220,6 +220,14 @@ def test_every_grant_is_one_that_is_meant(db):
     assert set(tables) == {(role, name, "SELECT") for role in ("slotbell_admin", "slotbell_publisher") for name in both} | {
         ("slotbell_admin", "delivery", "SELECT"), ("slotbell_admin", "devices", "SELECT"), ("slotbell_admin", "presence", "SELECT"),
     }  # fmt: skip
+    columns = db.query(
+        "SELECT coalesce(r.rolname, 'PUBLIC'), c.relname, t.attname, a.privilege_type FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid"
+        " CROSS JOIN aclexplode(t.attacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE c.relnamespace = 'slotbell'::regnamespace"
+    )
+    # Bound by row security.
+    bound = {"refusal": {"relation", "operation", "uid", "code"}, "resynced": {"attached"}}
+    assert set(columns) == {("slotbell_publisher", table, name, "INSERT") for table, names in bound.items() for name in names}
+    assert set(db.query("SELECT relname FROM pg_class WHERE relnamespace = 'slotbell'::regnamespace AND relrowsecurity")) == set(bound)
     schema = db.query(
         "SELECT coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) a"
         " LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE n.nspname = 'slotbell' AND a.grantee <> n.nspowner"
@@ -232,7 +240,7 @@ def test_every_function_has_its_search_path_and_runs_with_the_owners_rights_but_
                      " CASE WHEN prosecdef THEN 'search_path=pg_catalog, slotbell, pg_temp' ELSE 'search_path=pg_catalog, pg_temp' END = ANY (proconfig))")  # fmt: skip
     assert loose == []
     invoker = db.query("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'slotbell'::regnamespace AND NOT prosecdef")
-    assert set(invoker) == {"attach", "detach", "resync"} | ATTACH
+    assert set(invoker) == {"attach", "detach", "own_session", "refused", "resync"} | ATTACH
 
 
 @pytest.mark.parametrize("role", ["slotbell_daemon", "slotbell_publisher", "slotbell_admin"])
@@ -240,7 +248,7 @@ def test_no_role_reads_what_it_need_not(db, role):
     db.enrol(ADA)
     connection = db.connect()
     connection.execute(f"SET ROLE {role}")
-    for table in ("event", "device", "mailbox", "booking_state", "receipt", "session", "instance"):
+    for table in ("event", "device", "mailbox", "booking_state", "receipt", "session", "instance", "refusal", "resync_need", "resynced"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(f"SELECT * FROM slotbell.{table}")
     if role != "slotbell_daemon":

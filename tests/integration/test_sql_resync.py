@@ -285,13 +285,36 @@ def test_tables_of_several_owners_are_done_by_each(settled):
     assert settled.rang() == [("created", "7")] and ADA not in needs(settled)
 
 
-def test_an_administrator_alone_is_told_which_tables_are_left(settled):
+@pytest.mark.parametrize("who", ["administrator", "postgres", "publisher"])
+def test_who_owns_no_attached_table_is_told_how_to_log_in(settled, who):
     settled.db.enrol(ADA)
-    administrator = settled.connect("administrator")
-    assert resync(settled, connection=administrator) == 0
+    with pytest.raises(psycopg.Error) as caught:
+        resync(settled, connection=settled.connect(who))
+    said = caught.value.diag
+    assert said.sqlstate == "SB028" and "belongs to: shopkeeper" in said.message_detail and "Log in as the owner" in said.message_hint
     assert "shop.appointments is left out" in settled.warnings()[0][1]
-    assert needs(settled, administrator) == {ADA: ["enrolled"]}
-    assert resync(settled, connection=settled.db.connect()) == 1, "a superuser has every role's rights"
+    assert needs(settled) == {ADA: ["enrolled"]}
+
+
+def test_a_table_that_changed_its_owner_is_left_out_until_it_is_attached_again(settled):
+    settled.db.enrol(ADA)
+    settled.db.connect().execute("ALTER TABLE shop.appointments OWNER TO publisher; GRANT USAGE, CREATE ON SCHEMA shop TO publisher")
+    publisher = settled.connect("publisher")
+    with pytest.raises(psycopg.Error, match="no attached table belongs to this session"):
+        resync(settled, connection=publisher)
+    assert "its functions belong to shopkeeper" in settled.warnings()[0][1]
+    settled.attach(connection=publisher)
+    assert resync(settled, connection=publisher) == 1
+
+
+def test_who_publishes_by_hand_beside_attached_tables_needs_no_resync(settled):
+    """The owners' resync ends the need; publish() knows by itself what a device lacks."""
+    publisher = settled.connect("publisher")
+    assert publisher.execute(BY_HAND).fetchone()[0] is not None
+    settled.db.enrol(ADA)
+    assert publisher.execute(BY_HAND).fetchone()[0] is not None and publisher.execute(BY_HAND).fetchone()[0] is None
+    resync(settled)
+    assert needs(settled) == {} and publisher.execute(BY_HAND).fetchone()[0] is None
 
 
 # ---- a row that changes while it is published again ----
