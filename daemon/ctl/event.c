@@ -97,9 +97,12 @@ static void print_attendees(const char *attendees)
 void sb_event_print(const PGresult *result, int row)
 {
 	const char *starts_local = text(result, row, COLUMN_STARTS_LOCAL);
+	char *change = sb_clean(PQgetvalue(result, row, COLUMN_CHANGE), false);
 
+	/* The others are numbers and instants, by the query. */
 	printf("%s %6s  %-9s", PQgetvalue(result, row, COLUMN_PUBLISHED),
-	       PQgetvalue(result, row, COLUMN_SEQ), PQgetvalue(result, row, COLUMN_CHANGE));
+	       PQgetvalue(result, row, COLUMN_SEQ), change);
+	free(change);
 	if (starts_local) {
 		/* Seconds are of use to nobody in a calendar. */
 		printf("  %.10s %.5s", starts_local, starts_local + sizeof("2026-11-24T") - 1);

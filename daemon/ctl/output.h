@@ -14,12 +14,7 @@
 /* Out of memory: says so and exits with 1. A command has nothing to undo then. */
 void sb_need(bool there);
 
-/*
- * A copy of `text` for a person's eyes, the caller's to free(). Escaped are
- * control characters (C0, DEL, C1), the characters that turn the direction of
- * text round, line separators, and bytes that are not UTF-8. `lines`: newlines
- * and tabs stay, as in messages of several lines.
- */
+/* sb_clean_words() of protocol/clean.h, and never NULL. The caller frees it. */
 char *sb_clean(const char *text, bool lines);
 
 /* Columns of a terminal that clean text takes. */
@@ -29,7 +24,7 @@ size_t sb_width(const char *clean);
  * NULL is shown as "-". align has one of 'l' and 'r' per column. */
 void sb_print_table(const char *align, size_t rows, const char *const *cells);
 
-/* Prints one line and steals `value`; NULL is "out of memory". */
+/* Prints one line by sb_clean_json() and steals `value`; NULL is "out of memory". */
 void sb_print_json(json_t *value);
 
 #endif

@@ -1,6 +1,6 @@
 # Unit tests of libslotbell-protocol. The vectors are read from where they lie.
 set(vectors ${CMAKE_SOURCE_DIR}/protocol/vectors)
-foreach(module backoff cursor event instant reason token)
+foreach(module backoff clean cursor event instant link reason token)
 	sb_unit_test(test_protocol_${module} LIBS slotbell-protocol)
 endforeach()
 sb_unit_test(test_protocol_client LIBS slotbell-protocol)
