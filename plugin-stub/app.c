@@ -210,7 +210,7 @@ static void on_clock_look(uv_timer_t *timer)
 static enum sb_exit complain(enum sb_exit result, const char *what, const char *name,
 			     const char *why)
 {
-	fprintf(stderr, "slotbell-plugin: %s %s: %s\n", what, name, why);
+	sb_report_line(stderr, "slotbell-plugin: %s %s: %s", what, name, why);
 	return result;
 }
 
@@ -218,6 +218,9 @@ static enum sb_exit complain_of_path(int err, const char *what, const char *path
 {
 	if (err == -EWOULDBLOCK)
 		return complain(SB_EXIT_FAILED, what, path, "another slotbell-plugin is using it");
+	if (err == -EPERM)
+		return complain(SB_EXIT_CONFIGURATION, what, path,
+				"its lock file belongs to another user");
 	return complain(SB_EXIT_CONFIGURATION, what, path, strerror(-err));
 }
 
@@ -237,6 +240,7 @@ static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progr
 		[SB_STATE_MISSING] = "is not there yet",
 		[SB_STATE_CORRUPT] = "is damaged",
 		[SB_STATE_FOREIGN] = "is of another device",
+		[SB_STATE_PLANTED] = "belongs to another user",
 	};
 	const char *path = app->options->state;
 	enum sb_state_found found;
@@ -245,10 +249,10 @@ static enum sb_exit load_progress(struct app *app, struct sb_progress *ret_progr
 	if (err)
 		return complain_of_path(err, "cannot read the state file", path);
 	if (found != SB_STATE_READ)
-		fprintf(stderr,
-			"slotbell-plugin: the state file %s %s; starting from the server's "
-			"cursor\n",
-			path, words[found]);
+		sb_report_line(stderr,
+			       "slotbell-plugin: the state file %s %s; starting from the server's "
+			       "cursor",
+			       path, words[found]);
 	return SB_EXIT_DONE;
 }
 

@@ -18,7 +18,8 @@ struct sb_calendar; /* an open, locked folder */
  * Opens the folder `path`, making it if its parent is there, and locks it:
  * one plug-in per calendar. Borrows `path` until return.
  *
- * 0; -EWOULDBLOCK when another process has it; or another negative errno.
+ * 0; -EWOULDBLOCK when another process has it; -EPERM when its lock is another
+ * user's; or another negative errno.
  */
 int sb_calendar_open(const char *path, struct sb_calendar **ret_calendar);
 
@@ -27,7 +28,7 @@ enum sb_written {
 	SB_REPEAT,  /* this version or a newer one was there already */
 	/* To be reported as failures: no other event is to wait for these. */
 	SB_UNSUPPORTED, /* cannot be an appointment here */
-	SB_IN_THE_WAY,	/* something that is no file has the appointment's name */
+	SB_IN_THE_WAY,	/* a folder, or what is another user's, has the appointment's name */
 };
 
 /*

@@ -2,11 +2,13 @@
  * it is trusted. */
 #include "plugin-stub/calendar_name.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define SUFFIX	   ".ics"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
@@ -40,20 +42,47 @@ static bool encode(const char *uid, size_t max, char *to)
 	return !*uid;
 }
 
+/* Windows takes them for devices whatever their suffix is. */
+static bool is_device(const char *name)
+{
+	static const char *const words[] = {"con", "prn", "aux", "nul"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (!strcasecmp(name, words[i]))
+			return true;
+	}
+	return (!strncasecmp(name, "com", 3) || !strncasecmp(name, "lpt", 3)) &&
+	       isdigit((unsigned char)name[3]) && !name[4];
+}
+
+static void add_suffix(char *name)
+{
+	memcpy(name + strlen(name), SUFFIX, SUFFIX_LEN + 1);
+}
+
 int sb_calendar_name(const char *uid, char ret_name[SB_CALENDAR_NAME_MAX + 1])
+{
+	if (!encode(uid, SB_CALENDAR_NAME_MAX - SUFFIX_LEN, ret_name))
+		return sb_calendar_other_name(uid, ret_name);
+	if (is_device(ret_name))
+		(void)snprintf(ret_name, SB_CALENDAR_NAME_MAX + 1, "%%%02X%s", (unsigned char)*uid,
+			       uid + 1);
+	add_suffix(ret_name);
+	return 0;
+}
+
+int sb_calendar_other_name(const char *uid, char ret_name[SB_CALENDAR_NAME_MAX + 1])
 {
 	unsigned char hash[HASH_BYTES];
 	char *to;
 
-	if (!encode(uid, SB_CALENDAR_NAME_MAX - SUFFIX_LEN, ret_name)) {
-		if (!EVP_Digest(uid, strlen(uid), hash, NULL, EVP_sha256(), NULL))
-			return -ENOMEM;
-		encode(uid, HEAD_MAX, ret_name);
-		to = ret_name + strlen(ret_name);
-		*to++ = '~';
-		for (size_t i = 0; i < HASH_BYTES; i++)
-			to += snprintf(to, 3, "%02x", hash[i]);
-	}
-	memcpy(ret_name + strlen(ret_name), SUFFIX, SUFFIX_LEN + 1);
+	if (!EVP_Digest(uid, strlen(uid), hash, NULL, EVP_sha256(), NULL))
+		return -ENOMEM;
+	encode(uid, HEAD_MAX, ret_name);
+	to = ret_name + strlen(ret_name);
+	*to++ = '~';
+	for (size_t i = 0; i < HASH_BYTES; i++)
+		to += snprintf(to, 3, "%02x", hash[i]);
+	add_suffix(ret_name);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * Never acks what is not on the disk.
  */
 #include "plugin-stub/client_private.h"
+#include "protocol/link.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,17 @@ static bool advance(struct sb_client *client, struct sb_progress *progress)
 	return true;
 }
 
+/* The one place that tells of a link that the appointment does not have. It names no person. */
+static void tell_link(struct sb_client *client, const struct sb_server_message *message)
+{
+	const char *link = message->event.booking.join_url;
+	const char *problem = link && *link ? sb_link_problem(link) : NULL;
+
+	if (problem)
+		sb_client_trouble(client, "The join_url of event %lld is left out: %s",
+				  (long long)message->cursor.seq, problem);
+}
+
 static void tell_pending(struct sb_client *client)
 {
 	for (size_t i = 0; i < client->pending_count; i++) {
@@ -144,13 +156,16 @@ static void tell_pending(struct sb_client *client)
 			news.kind = SB_NEWS_FAILED;
 			news.failure = failure_of(pending->written);
 			news.words = pending->written == SB_IN_THE_WAY
-					     ? "a folder has the appointment's name"
+					     ? "something that may not be replaced has the "
+					       "appointment's name"
 					     : "this booking cannot be written as an appointment";
 		} else {
 			news.kind = SB_NEWS_WRITTEN;
 			news.repeat = pending->written == SB_REPEAT;
 			news.file = pending->file ? pending->file : "";
 		}
+		if (news.kind == SB_NEWS_WRITTEN && !news.repeat)
+			tell_link(client, &pending->message);
 		sb_client_tell(client, &news);
 	}
 }

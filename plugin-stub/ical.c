@@ -9,6 +9,7 @@
 #include "plugin-stub/ical.h"
 
 #include "plugin-stub/ical_text.h"
+#include "protocol/link.h"
 #include "protocol/version.h"
 #include <ctype.h>
 #include <errno.h>
@@ -77,9 +78,10 @@ static int add_url(icalcomponent *event, const char *url)
 	char *clean;
 	int err;
 
-	if (!url || !*url)
+	/* The client has told that it is left out. */
+	if (!url || !*url || sb_link_problem(url))
 		return 0;
-	clean = sb_ical_clean_uri("", url);
+	clean = sb_ical_clean_uri(url);
 	if (!clean)
 		return -ENOMEM;
 	err = add(event, icalproperty_new_url(clean));
@@ -97,7 +99,7 @@ static int add_person(icalcomponent *event, icalproperty *(*make)(const char *),
 
 	if (!person->email || !*person->email)
 		return 0;
-	uri = sb_ical_clean_uri("mailto:", person->email);
+	uri = sb_ical_mailto(person->email);
 	name = sb_ical_clean_parameter(person->name ? person->name : "");
 	property = uri && name ? make(uri) : NULL;
 	if (property) {
@@ -218,6 +220,16 @@ static bool has_property(icalcomponent *component, icalproperty *like)
 	return false;
 }
 
+/* Written before links were judged. */
+static bool is_bad_link(icalproperty *property)
+{
+	const char *url = icalproperty_isa(property) == ICAL_URL_PROPERTY
+				  ? icalproperty_get_url(property)
+				  : NULL;
+
+	return url && sb_link_problem(url);
+}
+
 /* Everything that `old` says of what `event` says nothing of. */
 static int keep_from(icalcomponent *event, icalcomponent *old)
 {
@@ -228,7 +240,7 @@ static int keep_from(icalcomponent *event, icalcomponent *old)
 	/* Gathered apart first: several ATTENDEEs are all kept or none. */
 	for (p = icalcomponent_get_first_property(old, ICAL_ANY_PROPERTY); p && !err;
 	     p = icalcomponent_get_next_property(old, ICAL_ANY_PROPERTY)) {
-		if (!has_property(event, p))
+		if (!has_property(event, p) && !is_bad_link(p))
 			err = add(kept, icalproperty_new_clone(p));
 	}
 	while (!err && (p = icalcomponent_get_first_property(kept, ICAL_ANY_PROPERTY))) {
@@ -239,24 +251,44 @@ static int keep_from(icalcomponent *event, icalcomponent *old)
 	return err;
 }
 
-/* The calendar in `text`, to be freed, with its one appointment of this uid borrowed from it; or
- * NULL. */
-static icalcomponent *parse(const char *text, const char *uid, icalcomponent **ret_event)
+/* The calendar in `text`, to be freed, with its one appointment borrowed from it; or NULL. */
+static icalcomponent *parse_any(const char *text, icalcomponent **ret_event)
 {
 	icalcomponent *calendar = icalparser_parse_string(text);
 	icalcomponent *event;
-	const char *found;
 
 	if (!calendar)
 		return NULL;
 	event = icalcomponent_get_first_component(calendar, ICAL_VEVENT_COMPONENT);
-	found = event ? icalcomponent_get_uid(event) : NULL;
-	if (!found || strcmp(found, uid)) {
+	if (!event || !icalcomponent_get_uid(event)) {
 		icalcomponent_free(calendar);
 		return NULL;
 	}
 	*ret_event = event;
 	return calendar;
+}
+
+/* The same if the appointment has this uid. */
+static icalcomponent *parse(const char *text, const char *uid, icalcomponent **ret_event)
+{
+	icalcomponent *calendar = parse_any(text, ret_event);
+
+	if (!calendar || !strcmp(icalcomponent_get_uid(*ret_event), uid))
+		return calendar;
+	icalcomponent_free(calendar);
+	return NULL;
+}
+
+enum sb_ical_holds sb_ical_holds(const char *text, const char *uid)
+{
+	icalcomponent *event, *calendar = parse_any(text, &event);
+	enum sb_ical_holds holds;
+
+	if (!calendar)
+		return SB_ICAL_NOTHING;
+	holds = strcmp(icalcomponent_get_uid(event), uid) != 0 ? SB_ICAL_ANOTHER : SB_ICAL_THIS;
+	icalcomponent_free(calendar);
+	return holds;
 }
 
 static int print_calendar(icalcomponent *calendar, char **ret_text)

@@ -37,4 +37,12 @@ int sb_ical_write(const struct sb_server_message *message, const char *old, char
  */
 int sb_ical_version(const char *text, const char *uid, int64_t *ret_version);
 
+enum sb_ical_holds {
+	SB_ICAL_NOTHING, /* no calendar with an appointment that has a uid */
+	SB_ICAL_THIS,	 /* an appointment of this uid */
+	SB_ICAL_ANOTHER, /* an appointment of another uid */
+};
+
+enum sb_ical_holds sb_ical_holds(const char *text, const char *uid);
+
 #endif

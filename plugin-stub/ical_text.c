@@ -2,8 +2,18 @@
  * property of theirs. */
 #include "plugin-stub/ical_text.h"
 
+#include "protocol/clean.h"
 #include <stdlib.h>
 #include <string.h>
+
+/*
+ * Readers of calendars take more than CR LF for the end of a line: some U+0085,
+ * U+2028 and U+2029. As line breaks of the text they are escaped by libical.
+ */
+static bool is_line_break(uint32_t character)
+{
+	return character == '\n' || character == 0x85 || character == 0x2028 || character == 0x2029;
+}
 
 char *sb_ical_clean_text(const char *text)
 {
@@ -12,11 +22,17 @@ char *sb_ical_clean_text(const char *text)
 
 	if (!copy)
 		return NULL;
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	while (*text) {
+		uint32_t character = 0;
+		size_t length = sb_utf8_read(text, &character);
 
-		if ((c >= 0x20 && c != 0x7f) || c == '\t' || c == '\n')
-			*to++ = *text;
+		if (length > 0 && is_line_break(character)) {
+			*to++ = '\n';
+		} else if (length > 0 && (character == '\t' || !sb_is_control(character))) {
+			memcpy(to, text, length);
+			to += length;
+		}
+		text += length > 0 ? length : 1;
 	}
 	*to = '\0';
 	return copy;
@@ -35,9 +51,8 @@ char *sb_ical_clean_parameter(const char *text)
 	return copy;
 }
 
-char *sb_ical_clean_uri(const char *prefix, const char *text)
+static char *encode(const char *prefix, const char *text, const char *forbidden, const char *last)
 {
-	static const char forbidden[] = " \"<>\\^`{|}";
 	static const char digits[] = "0123456789ABCDEF";
 	size_t prefix_len = strlen(prefix);
 	char *uri = malloc(prefix_len + 3 * strlen(text) + 1);
@@ -50,7 +65,7 @@ char *sb_ical_clean_uri(const char *prefix, const char *text)
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c <= 0x20 || c >= 0x7f || strchr(forbidden, c)) {
+		if (text != last && (c <= 0x20 || c >= 0x7f || strchr(forbidden, c))) {
 			*to++ = '%';
 			*to++ = digits[c >> 4];
 			*to++ = digits[c & 15];
@@ -60,4 +75,15 @@ char *sb_ical_clean_uri(const char *prefix, const char *text)
 	}
 	*to = '\0';
 	return uri;
+}
+
+char *sb_ical_clean_uri(const char *text)
+{
+	return encode("", text, " \"<>\\^`{|}", NULL);
+}
+
+char *sb_ical_mailto(const char *email)
+{
+	/* What RFC 6068 gives a meaning of its own, and what it does not allow. */
+	return encode("mailto:", email, " \"<>\\^`{|}%?&#/,;:@[]()=", strrchr(email, '@'));
 }

@@ -3,6 +3,7 @@
 #include "plugin-stub/options.h"
 
 #include "plugin-stub/file.h"
+#include "plugin-stub/report.h"
 #include "protocol/version.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,7 @@ static const struct option long_options[] = {
 
 static bool complain(FILE *err, const char *option, const char *words)
 {
-	fprintf(err, "slotbell-plugin: %s: %s\n", option, words);
+	sb_report_line(err, "slotbell-plugin: %s: %s", option, words);
 	return false;
 }
 
@@ -119,6 +120,17 @@ static bool set_state(struct sb_options *options, const char *path, FILE *err)
 	return true;
 }
 
+/* Others see the command line in /proc, from now on without user and password. */
+static void hide_login(char *url)
+{
+	char *at = strrchr(url, '@'), *login = strstr(url, "://");
+
+	if (!at)
+		return;
+	for (login = login && login < at ? login + 3 : url; login < at; login++)
+		*login = '*';
+}
+
 static bool take_option(struct sb_options *options, int id, FILE *err)
 {
 	const char *words;
@@ -140,8 +152,11 @@ static bool take_option(struct sb_options *options, int id, FILE *err)
 		options->ca = optarg;
 		return true;
 	case OPT_PROXY:
-		return !sb_proxy_parse(optarg, &options->proxy, &words) ||
-		       complain(err, "--proxy", words);
+		words = NULL;
+		if (sb_proxy_parse(optarg, &options->proxy, &words) < 0)
+			complain(err, "--proxy", words);
+		hide_login(optarg);
+		return !words;
 	case OPT_TRANSPORT:
 		return check_transport(options, optarg, err);
 	case OPT_WEBSOCKET_AGAIN:
@@ -155,9 +170,18 @@ static bool take_option(struct sb_options *options, int id, FILE *err)
 	case OPT_JSON:
 		options->json = true;
 		return true;
-	default: /* getopt has said why */
+	default:
 		return false;
 	}
+}
+
+static bool complain_of_option(int id, const char *typed, FILE *err)
+{
+	if (id == ':')
+		return complain(err, typed, "option requires an argument");
+	/* A known one that was given a value has its number in optopt. */
+	return complain(err, typed,
+			optopt >= OPT_URL ? "option takes no argument" : "unrecognized option");
 }
 
 static bool check_whole(struct sb_options *options, FILE *err)
@@ -188,14 +212,16 @@ bool sb_options_parse(int argc, char *argv[], FILE *out, FILE *err, struct sb_op
 
 	memset(ret_options, 0, sizeof(*ret_options));
 	ret_options->websocket_again_s = WEBSOCKET_AGAIN_SECONDS;
+	opterr = 0; /* getopt would print what was typed as it is */
 	optind = 0; /* glibc: start anew, so that a test may parse twice */
-	while (good && (id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while (good && (id = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (id == OPT_HELP || id == OPT_VERSION) {
 			fputs(id == OPT_HELP ? usage : "slotbell-plugin " SB_VERSION "\n", out);
 			*ret_exit = SB_EXIT_DONE;
 			return false;
 		}
-		good = take_option(ret_options, id, err);
+		good = id == '?' || id == ':' ? complain_of_option(id, argv[optind - 1], err)
+					      : take_option(ret_options, id, err);
 	}
 	if (good && optind < argc)
 		good = complain(err, argv[optind], "there are no arguments but options");
@@ -216,8 +242,8 @@ int sb_options_read_token(struct sb_options *options, FILE *err)
 	int error = sb_file_read(AT_FDCWD, options->token_file, TOKEN_FILE_MAX, &bytes, &len);
 
 	if (error) {
-		fprintf(err, "slotbell-plugin: cannot read the token file %s: %s\n",
-			options->token_file, strerror(-error));
+		sb_report_line(err, "slotbell-plugin: cannot read the token file %s: %s",
+			       options->token_file, strerror(-error));
 		return -1;
 	}
 	token_len = strcspn(bytes, "\r\n");
@@ -232,7 +258,8 @@ int sb_options_read_token(struct sb_options *options, FILE *err)
 			words = "holds something that is no token";
 	}
 	if (words) {
-		fprintf(err, "slotbell-plugin: the token file %s %s\n", options->token_file, words);
+		sb_report_line(err, "slotbell-plugin: the token file %s %s", options->token_file,
+			       words);
 	} else {
 		memcpy(options->token, bytes, token_len);
 		options->token[token_len] = '\0';

@@ -5,6 +5,7 @@
  */
 #include "plugin-stub/report.h"
 
+#include "protocol/clean.h"
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 #include <time.h>
 
 #define INSTANT_SIZE 40
-#define LINE_SIZE    8192 /* a subject, a path and a few words fit */
 
 static const char *instant(int64_t unix_us, bool micros, char text[INSTANT_SIZE])
 {
@@ -144,15 +144,17 @@ static void print_json(struct sb_report *report, const struct sb_news *news, int
 {
 	json_t *line = json_object(), *fields = json_object();
 	const char *what = fill_json(fields, news, report->url, wall_us);
-	char *text;
+	char *text, *clean;
 
 	if (what) {
 		set_instant(line, "at", wall_us, true);
 		set_string(line, "what", what);
 		json_object_update(line, fields);
 		text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(12));
-		if (text)
-			fprintf(report->out, "%s\n", text);
+		clean = text ? sb_clean_json(text) : NULL;
+		if (clean)
+			fprintf(report->out, "%s\n", clean);
+		free(clean);
 		free(text);
 	}
 	json_decref(line);
@@ -161,29 +163,22 @@ static void print_json(struct sb_report *report, const struct sb_news *news, int
 
 /* ---- words ---- */
 
-/*
- * One line. What others wrote is in it (subjects, close reasons), and a
- * terminal obeys control characters: those of C0, DEL and C1 become spaces.
- */
-static void print_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void print_line(FILE *file, const char *format, ...)
+void sb_report_line(FILE *file, const char *format, ...)
 {
-	char line[LINE_SIZE];
+	char *words, *clean;
 	va_list args;
+	int len;
 
 	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
+	len = vasprintf(&words, format, args);
 	va_end(args);
-	for (char *c = line; *c; c++) {
-		unsigned char byte = (unsigned char)c[0], next = (unsigned char)c[1];
-
-		if (byte < 0x20 || byte == 0x7f)
-			*c = ' ';
-		else if (byte == 0xc2 && next >= 0x80 && next < 0xa0)
-			c[0] = c[1] = ' ';
-	}
-	fprintf(file, "%s\n", line);
+	if (len < 0)
+		return;
+	clean = sb_clean_words(words, false);
+	if (clean)
+		fprintf(file, "%s\n", clean);
+	free(clean);
+	free(words);
 }
 
 static void print_written(FILE *out, const struct sb_news *news)
@@ -196,11 +191,11 @@ static void print_written(FILE *out, const struct sb_news *news)
 	char when[INSTANT_SIZE];
 
 	if (booking->has_starts_at)
-		print_line(out, "%s%s: %s, %s, %d min  [%s]", known, change, subject,
-			   instant(booking->starts_at_s * 1000000, false, when),
-			   booking->duration_minutes, news->file);
+		sb_report_line(out, "%s%s: %s, %s, %d min  [%s]", known, change, subject,
+			       instant(booking->starts_at_s * 1000000, false, when),
+			       booking->duration_minutes, news->file);
 	else
-		print_line(out, "%s%s: %s  [%s]", known, change, subject, news->file);
+		sb_report_line(out, "%s%s: %s  [%s]", known, change, subject, news->file);
 }
 
 static void print_words(struct sb_report *report, const struct sb_news *news)
@@ -210,29 +205,31 @@ static void print_words(struct sb_report *report, const struct sb_news *news)
 
 	switch (news->kind) {
 	case SB_NEWS_CONNECTING:
-		print_line(report->out, "Connecting to %s", report->url);
+		sb_report_line(report->out, "Connecting to %s", report->url);
 		break;
 	case SB_NEWS_WELCOME:
-		print_line(report->out, "Ringing for %s (session %s)", message->welcome.mailbox,
-			   message->welcome.session);
+		sb_report_line(report->out, "Ringing for %s (session %s)", message->welcome.mailbox,
+			       message->welcome.session);
 		break;
 	case SB_NEWS_WRITTEN:
 		print_written(report->out, news);
 		break;
 	case SB_NEWS_LIVE:
-		print_line(report->out, "Caught up at %s", cursor_text(&message->cursor, cursor));
+		sb_report_line(report->out, "Caught up at %s",
+			       cursor_text(&message->cursor, cursor));
 		break;
 	case SB_NEWS_CLOSED:
-		print_line(report->out, "Connection closed (%d): %s", news->code, news->words);
+		sb_report_line(report->out, "Connection closed (%d): %s", news->code, news->words);
 		break;
 	case SB_NEWS_WAITING:
 		if (news->for_user)
-			print_line(report->out, "Waiting for you");
+			sb_report_line(report->out, "Waiting for you");
 		else
-			print_line(report->out, "Coming back in %.1f s", news->wait_ms / 1000.0);
+			sb_report_line(report->out, "Coming back in %.1f s",
+				       news->wait_ms / 1000.0);
 		break;
 	case SB_NEWS_BYE:
-		print_line(report->out, "Bye");
+		sb_report_line(report->out, "Bye");
 		break;
 	default:
 		break;
@@ -246,15 +243,15 @@ static void print_trouble(struct sb_report *report, const struct sb_news *news)
 
 	switch (news->kind) {
 	case SB_NEWS_TROUBLE:
-		print_line(report->err, "slotbell-plugin: %s", news->words);
+		sb_report_line(report->err, "slotbell-plugin: %s", news->words);
 		break;
 	case SB_NEWS_FAILED:
-		print_line(report->err, "slotbell-plugin: event %lld is reported as %s: %s",
-			   (long long)message->cursor.seq, sb_failure_word(news->failure),
-			   news->words);
+		sb_report_line(report->err, "slotbell-plugin: event %lld is reported as %s: %s",
+			       (long long)message->cursor.seq, sb_failure_word(news->failure),
+			       news->words);
 		break;
 	case SB_NEWS_RESET:
-		print_line(
+		sb_report_line(
 			report->err,
 			"slotbell-plugin: the server cannot continue from our cursor (%s): changes "
 			"may be missing "
@@ -263,12 +260,13 @@ static void print_trouble(struct sb_report *report, const struct sb_news *news)
 			sb_reset_word(message->reset_reason));
 		break;
 	case SB_NEWS_GOODBYE:
-		print_line(report->err, "slotbell-plugin: the server says goodbye (%s)",
-			   message->word);
+		sb_report_line(report->err, "slotbell-plugin: the server says goodbye (%s)",
+			       message->word);
 		break;
 	case SB_NEWS_CLOSED:
 		if (news->code == 1006)
-			print_line(report->err, "slotbell-plugin: no connection: %s", news->words);
+			sb_report_line(report->err, "slotbell-plugin: no connection: %s",
+				       news->words);
 		break;
 	default:
 		break;

@@ -18,4 +18,8 @@ struct sb_report {
  * lost line. */
 void sb_report(struct sb_report *report, const struct sb_news *news, int64_t wall_us);
 
+/* One line of words for a person, by sb_clean_words(): for all that the plug-in prints but its
+ * JSON. Names of files are others' words too. */
+void sb_report_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 #endif

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define STATE_BYTES_MAX 65536
@@ -24,7 +23,6 @@ struct sb_state {
 	int dirfd;	     /* the folder it lies in */
 	int lockfd;	     /* NAME.lock, locked */
 	char *name;	     /* owned: the last part of its path */
-	char *temporary;     /* owned: where it is written first */
 };
 
 static int open_folder(const char *path, int *ret_dirfd, char **ret_name)
@@ -56,14 +54,13 @@ static int open_folder(const char *path, int *ret_dirfd, char **ret_name)
 static int take_lock(struct sb_state *state)
 {
 	char *name;
+	int err;
 
 	if (asprintf(&name, "%s.lock", state->name) < 0)
 		return -ENOMEM;
-	state->lockfd = openat(state->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	err = sb_file_lock(state->dirfd, name, &state->lockfd);
 	free(name);
-	if (state->lockfd < 0)
-		return -errno;
-	return flock(state->lockfd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	return err;
 }
 
 int sb_state_open(const char *path, int64_t device_id, struct sb_state **ret_state)
@@ -78,14 +75,11 @@ int sb_state_open(const char *path, int64_t device_id, struct sb_state **ret_sta
 	err = open_folder(path, &state->dirfd, &state->name);
 	if (!err)
 		err = take_lock(state);
-	if (!err && asprintf(&state->temporary, "%s.tmp", state->name) < 0) {
-		state->temporary = NULL;
-		err = -ENOMEM;
-	}
 	if (err) {
 		sb_state_close(state);
 		return err;
 	}
+	sb_file_tidy(state->dirfd, state->name);
 	*ret_state = state;
 	return 0;
 }
@@ -99,7 +93,6 @@ void sb_state_close(struct sb_state *state)
 	if (state->dirfd >= 0)
 		close(state->dirfd);
 	free(state->name);
-	free(state->temporary);
 	free(state);
 }
 
@@ -175,13 +168,13 @@ int sb_state_load(struct sb_state *state, struct sb_progress *ret_progress,
 	int err;
 
 	memset(ret_progress, 0, sizeof(*ret_progress));
-	err = sb_file_read(state->dirfd, state->name, STATE_BYTES_MAX, &bytes, &len);
+	err = sb_file_read_ours(state->dirfd, state->name, STATE_BYTES_MAX, &bytes, &len);
 	if (err == -ENOENT) {
 		*ret_found = SB_STATE_MISSING;
 		return 0;
 	}
-	if (err == -EFBIG || err == -EINVAL) {
-		*ret_found = SB_STATE_CORRUPT;
+	if (err == -EFBIG || err == -EINVAL || err == -EPERM) {
+		*ret_found = err == -EPERM ? SB_STATE_PLANTED : SB_STATE_CORRUPT;
 		return 0;
 	}
 	if (err)
@@ -267,7 +260,7 @@ int sb_state_save(struct sb_state *state, const struct sb_progress *progress)
 	json_decref(root);
 	if (!text)
 		return -ENOMEM;
-	err = sb_file_replace(state->dirfd, state->temporary, state->name, text, strlen(text));
+	err = sb_file_replace(state->dirfd, state->name, state->name, text, strlen(text));
 	free(text);
 	return err ? err : sb_file_sync_folder(state->dirfd);
 }

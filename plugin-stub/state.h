@@ -44,8 +44,8 @@ struct sb_state; /* an open, locked state file */
  * a second process; borrows `path` until return. `device_id`: whose it is; 0
  * when that is not known.
  *
- * 0; -EWOULDBLOCK when another process has it; or another negative errno.
- * The file itself need not be there, its folder must.
+ * 0; -EWOULDBLOCK when another process has it; -EPERM when the lock is another
+ * user's; or another negative errno. The file itself need not be there, its folder must.
  */
 int sb_state_open(const char *path, int64_t device_id, struct sb_state **ret_state);
 
@@ -54,6 +54,7 @@ enum sb_state_found {
 	SB_STATE_MISSING,
 	SB_STATE_CORRUPT,
 	SB_STATE_FOREIGN, /* another device's */
+	SB_STATE_PLANTED, /* another user's file */
 };
 
 /* Fills *ret_progress; empty unless READ. Negative errno only when the disk would not read. */

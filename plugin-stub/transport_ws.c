@@ -272,6 +272,13 @@ static void on_connection_error(struct ws *ws, struct lws *wsi, const char *text
 	sb_ending_set(&ws->ending, SB_ENDING_VANISHED, "the connection could not be made");
 }
 
+/* libwebsockets would go where the answer says, with the token. --url alone says where. */
+static int on_redirect(struct ws *ws, struct lws *wsi)
+{
+	sb_ending_set_http(&ws->ending, lws_http_client_http_response(wsi), NULL);
+	return -1;
+}
+
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t len)
 {
@@ -288,6 +295,8 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		if (!len) /* OpenSSL's own verdict, which stands */
 			on_certificate(ws, user);
 		return 0;
+	case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
+		return on_redirect(ws, wsi);
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		if (ws->state != WS_CONNECTING)
 			return -1;

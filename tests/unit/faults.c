@@ -23,6 +23,27 @@ ssize_t __real_write(int fd, const void *bytes, size_t len);
 int __real_fsync(int fd);
 int __real_close(int fd);
 int __real_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);
+/* The name with '*' for the part of a temporary file's that is random. */
+static const char *steady(const char *name)
+{
+	static char names[2][512];
+	static int next;
+	const char *random = name;
+	size_t digits = 0;
+
+	while ((random = strchr(random, '.'))) {
+		random++;
+		digits = strspn(random, "0123456789abcdef");
+		if (digits == 16 && !strcmp(random + digits, ".tmp"))
+			break;
+	}
+	if (!random)
+		return name;
+	next = !next;
+	(void)snprintf(names[next], sizeof(names[0]), "%.*s*.tmp", (int)(random - name), name);
+	return names[next];
+}
+
 int __wrap_openat(int dirfd, const char *name, int flags, ...);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
 int __wrap_fsync(int fd);
@@ -81,7 +102,7 @@ int __wrap_openat(int dirfd, const char *name, int flags, ...)
 	va_start(args, flags);
 	mode = va_arg(args, mode_t);
 	va_end(args);
-	if (step("create %s", name) < 0)
+	if (step("create %s", steady(name)) < 0)
 		return -1;
 	return __real_openat(dirfd, name, flags, mode);
 }
@@ -114,7 +135,7 @@ int __wrap_close(int fd)
 
 int __wrap_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
-	if (step("rename %s %s", from, to) < 0)
+	if (step("rename %s %s", steady(from), to) < 0)
 		return -1;
 	return __real_renameat(from_dirfd, from, to_dirfd, to);
 }
@@ -188,8 +209,10 @@ int folder_count(const char *folder)
 	int count = 0;
 
 	assert_non_null(dir);
-	while ((entry = readdir(dir)))
-		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	while ((entry = readdir(dir))) {
+		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			 strcmp(entry->d_name, ".slotbell.lock") != 0;
+	}
 	closedir(dir);
 	return count;
 }

@@ -17,7 +17,8 @@ struct faults {
 	int error;	   /* with this errno */
 	int die_at;	   /* the process ends before this step; 0: never */
 	bool short_writes; /* each write takes half of what it is given */
-	char did[8192]; /* "create a.tmp; write; fsync file; close; rename a.tmp a; fsync folder" */
+	char did[8192];	   /* "create a.*.tmp; write; fsync file; close; rename a.*.tmp a; fsync
+			      folder" */
 };
 extern struct faults faults;
 
@@ -34,7 +35,7 @@ const char *in_folder(const char *folder, const char *name);
 void file_put(const char *folder, const char *name, const char *text);
 /* What is in a file, to be freed; NULL when there is none. */
 char *file_get(const char *folder, const char *name);
-/* Entries of the folder, "." and ".." not counted. */
+/* Entries of the folder; ".", ".." and a calendar's lock are not counted. */
 int folder_count(const char *folder);
 
 #endif

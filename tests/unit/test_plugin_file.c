@@ -44,7 +44,7 @@ static int tear_down(void **state)
 
 static int replace(const struct place *place, const char *text)
 {
-	return sb_file_replace(place->dirfd, "a.tmp", "a", text, strlen(text));
+	return sb_file_replace(place->dirfd, "a", "a", text, strlen(text));
 }
 
 static void assert_contents(const struct place *place, const char *name, const char *expected)
@@ -61,7 +61,8 @@ static void a_file_is_flushed_before_it_takes_its_place(void **state)
 	const struct place *place = *state;
 
 	assert_int_equal(replace(place, "new"), 0);
-	assert_string_equal(faults.did, "create a.tmp; write; fsync file; close; rename a.tmp a");
+	assert_string_equal(faults.did,
+			    "create a.*.tmp; write; fsync file; close; rename a.*.tmp a");
 	assert_contents(place, "a", "new");
 	assert_int_equal(folder_count(place->folder), 1);
 	faults_clear();
@@ -128,23 +129,107 @@ static void a_write_that_was_interrupted_is_tried_again(void **state)
 	assert_contents(place, "a", "new");
 }
 
-static void what_a_crash_left_is_written_over(void **state)
-{
-	const struct place *place = *state;
+/* One of RANDOM digits: with any other number of them it is somebody's. */
+#define LEFTOVER "a.0123456789abcdef.tmp"
 
-	file_put(place->folder, "a.tmp", "half of a longer text");
-	assert_int_equal(replace(place, "new"), 0);
-	assert_contents(place, "a", "new");
+static void what_a_crash_left_is_removed_and_nothing_else(void **state)
+{
+	static const char *const stay[] = {"a",
+					   "b.0123456789abcdef.tmp",
+					   "a.0123456789abcde.tmp",
+					   "a.0123456789abcdef0.tmp",
+					   "a.0123456789ABCDEF.tmp",
+					   "a.0123456789abcdef.tmpx",
+					   "a.0123456789abcdef",
+					   "aa.tmp"};
+	const struct place *place = *state;
+	int count = sizeof(stay) / sizeof(*stay);
+
+	for (int i = 0; i < count; i++)
+		file_put(place->folder, stay[i], "mine");
+	file_put(place->folder, LEFTOVER, "half");
+	file_put(place->folder, "a.tmp", "half, by an older version");
+	sb_file_tidy(place->dirfd, "a");
+	assert_int_equal(folder_count(place->folder), count);
+	for (int i = 0; i < count; i++)
+		assert_contents(place, stay[i], "mine");
 }
 
-static void a_link_in_the_temporary_file_s_place_is_not_followed(void **state)
+static void as_another_user(const struct place *place, const char *name)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(fchownat(place->dirfd, name, 65534, 65534, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void what_another_planted_under_such_a_name_stays(void **state)
 {
 	const struct place *place = *state;
 
 	file_put(place->folder, "precious", "mine");
 	assert_int_equal(symlink("precious", in_folder(place->folder, "a.tmp")), 0);
-	assert_int_equal(replace(place, "new"), -ELOOP);
+	file_put(place->folder, LEFTOVER, "theirs");
+	as_another_user(place, LEFTOVER);
+	assert_int_equal(mkdir(in_folder(place->folder, "a.fedcba9876543210.tmp"), 0700), 0);
+	sb_file_tidy(place->dirfd, "a");
+	assert_int_equal(folder_count(place->folder), 4);
+	assert_int_equal(replace(place, "new"), 0);
 	assert_contents(place, "precious", "mine");
+	assert_contents(place, LEFTOVER, "theirs");
+	assert_contents(place, "a", "new");
+}
+
+/* As another user would prepare it: a file that he may read, in place of the temporary one. */
+static void a_name_that_can_be_foreseen_is_not_written_to(void **state)
+{
+	const struct place *place = *state;
+
+	file_put(place->folder, "a.tmp", "theirs");
+	assert_int_equal(replace(place, "secret"), 0);
+	assert_contents(place, "a.tmp", "theirs");
+	assert_contents(place, "a", "secret");
+}
+
+static void what_another_user_has_is_not_read(void **state)
+{
+	const struct place *place = *state;
+	char *bytes;
+	size_t len;
+
+	file_put(place->folder, "a", "mine");
+	assert_int_equal(sb_file_read_ours(place->dirfd, "a", 4, &bytes, &len), 0);
+	assert_string_equal(bytes, "mine");
+	free(bytes);
+	assert_int_equal(symlink("a", in_folder(place->folder, "link")), 0);
+	assert_int_equal(sb_file_read_ours(place->dirfd, "link", 4, &bytes, &len), -EINVAL);
+	assert_int_equal(sb_file_read_ours(place->dirfd, "none", 4, &bytes, &len), -ENOENT);
+	assert_int_equal(mkfifo(in_folder(place->folder, "pipe"), 0600), 0);
+	assert_int_equal(sb_file_read_ours(place->dirfd, "pipe", 4, &bytes, &len), -EINVAL);
+	as_another_user(place, "a");
+	assert_int_equal(sb_file_read_ours(place->dirfd, "a", 4, &bytes, &len), -EPERM);
+	as_another_user(place, "link");
+	assert_int_equal(sb_file_read_ours(place->dirfd, "link", 4, &bytes, &len), -EPERM);
+	as_another_user(place, "pipe");
+	assert_int_equal(sb_file_read_ours(place->dirfd, "pipe", 4, &bytes, &len), -EPERM);
+}
+
+static void a_lock_is_one_process_s_and_ours(void **state)
+{
+	const struct place *place = *state;
+	struct stat st;
+	int fd, second;
+
+	assert_int_equal(sb_file_lock(place->dirfd, "a.lock", &fd), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600); /* so that nobody else can hold it */
+	assert_int_equal(sb_file_lock(place->dirfd, "a.lock", &second), -EWOULDBLOCK);
+	close(fd);
+	assert_int_equal(symlink("a.lock", in_folder(place->folder, "link")), 0);
+	assert_int_equal(sb_file_lock(place->dirfd, "link", &fd), -ELOOP);
+	assert_int_equal(mkfifo(in_folder(place->folder, "pipe"), 0600), 0);
+	assert_int_equal(sb_file_lock(place->dirfd, "pipe", &fd), -EINVAL);
+	as_another_user(place, "a.lock");
+	assert_int_equal(sb_file_lock(place->dirfd, "a.lock", &fd), -EPERM);
 }
 
 static void a_folder_in_its_place_is_said(void **state)
@@ -215,8 +300,11 @@ int main(void)
 		CASE(a_write_that_takes_part_of_it_is_gone_on_with),
 		CASE(a_full_disk_in_the_middle_leaves_nothing_of_it),
 		CASE(a_write_that_was_interrupted_is_tried_again),
-		CASE(what_a_crash_left_is_written_over),
-		CASE(a_link_in_the_temporary_file_s_place_is_not_followed),
+		CASE(what_a_crash_left_is_removed_and_nothing_else),
+		CASE(what_another_planted_under_such_a_name_stays),
+		CASE(a_name_that_can_be_foreseen_is_not_written_to),
+		CASE(what_another_user_has_is_not_read),
+		CASE(a_lock_is_one_process_s_and_ours),
 		CASE(a_folder_in_its_place_is_said),
 		CASE(a_folder_that_cannot_be_flushed_is_said),
 		CASE(a_file_is_read_up_to_its_limit),

@@ -5,6 +5,7 @@
 #include "plugin-stub/report.h"
 
 #include "plugin_event.h"
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -164,8 +165,9 @@ static void trouble_goes_to_standard_error_whoever_reads(void **state)
 static void what_others_wrote_cannot_steer_a_terminal(void **state)
 {
 	static const char evil[] = "a\x1b[2J\r\nb\x7f\xc2\x9b"
-				   "2J\xc3\xa4\xc2\xa0";
-	static const char tamed[] = "a [2J  b   2J\xc3\xa4\xc2\xa0";
+				   "2J\xc3\xa4\xe2\x80\xaeslx\xf3\xa0\x81\x81\xff";
+	static const char tamed[] =
+		"a\\x1b[2J\\x0d\\nb\\x7f\\u009b2J\xc3\xa4\\u202eslx\\U000e0041\\xff";
 	struct sb_server_message message = at("k.42");
 
 	(void)state;
@@ -182,6 +184,33 @@ static void what_others_wrote_cannot_steer_a_terminal(void **state)
 	assert_non_null(strstr(err_text, tamed));
 }
 
+static void nor_can_json_and_it_keeps_the_value(void **state)
+{
+	struct sb_server_message message = at("k.42");
+
+	(void)state;
+	message.event.booking.subject = "a\x7f\xc2\x9b\xe2\x80\xae\xf3\xa0\x81\x81";
+	report(&(struct sb_news){.kind = SB_NEWS_WRITTEN, .message = &message, .file = "f"}, true);
+	assert_non_null(strstr(out_text, "\"subject\":\"a\\u007f\\u009b\\u202e\\udb40\\udc41\","));
+}
+
+static void a_long_line_is_not_cut(void **state)
+{
+	struct sb_server_message message = at("k.42");
+	char subject[255 * 4 + 1], file[PATH_MAX];
+
+	(void)state;
+	memset(subject, 's', sizeof(subject) - 1);
+	subject[sizeof(subject) - 1] = '\0';
+	memset(file, 'f', sizeof(file) - 1);
+	file[sizeof(file) - 1] = '\0';
+	message.event.booking.subject = subject;
+	report(&(struct sb_news){.kind = SB_NEWS_WRITTEN, .message = &message, .file = file},
+	       false);
+	assert_non_null(strstr(out_text, subject));
+	assert_string_equal(out_text + strlen(out_text) - 3, "f]\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +222,8 @@ int main(void)
 		cmocka_unit_test_teardown(people_read_one_line_of_it, tear_down),
 		cmocka_unit_test_teardown(trouble_goes_to_standard_error_whoever_reads, tear_down),
 		cmocka_unit_test_teardown(what_others_wrote_cannot_steer_a_terminal, tear_down),
+		cmocka_unit_test_teardown(nor_can_json_and_it_keeps_the_value, tear_down),
+		cmocka_unit_test_teardown(a_long_line_is_not_cut, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
