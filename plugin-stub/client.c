@@ -87,6 +87,8 @@ void sb_client_connect(struct sb_client *client, uint64_t now_ms)
 {
 	client->state = SB_CLIENT_CONNECTING;
 	client->deadline_ms = now_ms + SB_CLIENT_WELCOME_MS;
+	client->began_ms = now_ms;
+	client->welcomed = false;
 	client->live = false;
 	client->ack_due = false;
 	client->ack_open = false;

@@ -35,6 +35,7 @@
 #define SB_CLIENT_LEAVE_MS	2000	/* for the last acked when told to stop */
 #define SB_CLIENT_LINGER_MS	2000	/* mode once: for the server's close */
 #define SB_CLIENT_HINT_MAX_MS	3600000 /* the longest wait that a server may ask for */
+#define SB_CLIENT_PACE_MS	100	/* at least, between connections as a server wants them */
 #define SB_CLIENT_ONCE_STILL_MS 30000	/* mode once: without anything that brings us on */
 
 /* Mode once gives up after so many connections in a row. Mode live never does. */
@@ -123,6 +124,7 @@ struct sb_client {
 	bool progress_dirty;	     /* failures were confirmed since it was saved */
 
 	/* This connection. */
+	bool welcomed;
 	bool live;
 	bool ack_due;  /* progress is ahead of what was acked, or there are failures to resend */
 	bool ack_open; /* an ack was sent that no acked has covered */
@@ -135,6 +137,7 @@ struct sb_client {
 	int goodbye_code;	      /* what its goodbye announced; 0: none */
 	uint64_t heartbeat_ms;	      /* 0: none */
 	uint64_t heard_ms, pinged_ms; /* pinged_ms 0: no ping is out */
+	uint64_t began_ms;	      /* when connect() was asked for */
 	uint64_t moved_ms;	      /* when anything last came that is not just a sign of life */
 	uint64_t deadline_ms; /* greeting, waiting, leaving or lingering end then; 0: never */
 	size_t pending_count;

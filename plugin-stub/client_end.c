@@ -107,6 +107,21 @@ static uint32_t wait_for(struct sb_client *client, const struct sb_gone *gone, i
 	return client->disk_trouble ? wait_for_disk(client) : backoff_ms;
 }
 
+/*
+ * Where the server decides how soon it is, by what it says or by a welcome, which
+ * sets the tries back. One that ends each session at once must not keep us busy.
+ */
+static uint32_t paced(const struct sb_client *client, const struct sb_gone *gone, uint32_t wait_ms,
+		      uint64_t now_ms)
+{
+	uint64_t due = client->began_ms + SB_CLIENT_PACE_MS;
+	bool is_theirs = client->welcomed || client->has_hint || gone->has_hint;
+
+	if (!is_theirs || client->hurry || now_ms + wait_ms >= due)
+		return wait_ms;
+	return (uint32_t)(due - now_ms);
+}
+
 static void come_back(struct sb_client *client, const struct sb_gone *gone, int code,
 		      uint64_t now_ms)
 {
@@ -120,7 +135,7 @@ static void come_back(struct sb_client *client, const struct sb_gone *gone, int 
 		client->state = SB_CLIENT_REPLACED;
 		client->deadline_ms = 0;
 	} else {
-		waiting.wait_ms = wait_for(client, gone, code);
+		waiting.wait_ms = paced(client, gone, wait_for(client, gone, code), now_ms);
 		client->state = SB_CLIENT_WAITING;
 		client->deadline_ms = now_ms + waiting.wait_ms;
 	}

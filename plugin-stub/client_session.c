@@ -14,6 +14,11 @@ static void bad_server(struct sb_client *client, const char *words)
 	sb_client_close(client, sb_reason_close_code(SB_REASON_BAD_MESSAGE));
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void on_welcome(struct sb_client *client, const struct sb_server_message *message,
 		       uint64_t now_ms)
 {
@@ -21,6 +26,7 @@ static void on_welcome(struct sb_client *client, const struct sb_server_message 
 	struct sb_progress *progress = &client->progress;
 
 	client->state = SB_CLIENT_IN_SESSION;
+	client->welcomed = true;
 	client->deadline_ms = 0;
 	client->heard_ms = now_ms;
 	client->heartbeat_ms = (uint64_t)welcome->heartbeat_seconds * 1000;
@@ -29,10 +35,10 @@ static void on_welcome(struct sb_client *client, const struct sb_server_message 
 			     !sb_epoch_equal(&progress->cursor.epoch, &message->cursor.epoch);
 	sb_backoff_reset(&client->backoff);
 	if (welcome->reconnect_max_ms > 0) {
-		client->backoff.max_ms = welcome->reconnect_max_ms;
-		client->backoff.min_ms = welcome->reconnect_min_ms < welcome->reconnect_max_ms
-						 ? welcome->reconnect_min_ms
-						 : welcome->reconnect_max_ms;
+		uint32_t max_ms = smaller(welcome->reconnect_max_ms, SB_CLIENT_HINT_MAX_MS);
+
+		client->backoff.max_ms = max_ms;
+		client->backoff.min_ms = smaller(welcome->reconnect_min_ms, max_ms);
 	}
 	/* The server may know better than a lost or an old state file; the session starts from
 	 * there. */

@@ -2,13 +2,60 @@
  * too. */
 #include "plugin-stub/http_answer.h"
 
+#include "protocol/limits.h"
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * What an answer may hold: 32 bookings of 500 attendees have some 50,000 values.
+ * Parsed, each value takes up to a hundred times its bytes.
+ */
+#define VALUES_MAX 262144
+/* Around a message are an object and a list. */
+#define DEPTH_MAX (SB_JSON_DEPTH_MAX + 2)
+
+/* Counts before jansson makes anything of it. Brackets and commas in strings do not count. */
+static bool is_modest(const char *bytes, size_t len)
+{
+	bool in_string = false;
+	size_t values = 0;
+	int depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		switch (bytes[i]) {
+		case '"':
+			in_string = !in_string;
+			break;
+		case '\\':
+			i += in_string;
+			break;
+		case '{':
+		case '[':
+			depth += !in_string;
+			values += !in_string;
+			break;
+		case '}':
+		case ']':
+			depth -= !in_string;
+			break;
+		case ',':
+			values += !in_string;
+			break;
+		default:
+			break;
+		}
+		if (depth > DEPTH_MAX || values > VALUES_MAX)
+			return false;
+	}
+	return true;
+}
+
 static json_t *load(const struct sb_http_answer *answer)
 {
+	if (!is_modest(answer->body, answer->body_len))
+		return NULL;
 	return json_loadb(answer->body, answer->body_len, 0, NULL);
 }
 

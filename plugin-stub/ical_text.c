@@ -40,14 +40,21 @@ char *sb_ical_clean_text(const char *text)
 
 char *sb_ical_clean_parameter(const char *text)
 {
-	char *copy = sb_ical_clean_text(text);
+	char *clean = sb_ical_clean_text(text);
+	char *copy = clean ? malloc(2 * strlen(clean) + 1) : NULL;
+	char *to = copy;
 
-	for (char *c = copy; c && *c; c++) {
+	for (const char *c = clean; copy && *c; c++) {
+		if (*c == '^') /* ^n would be a line break, ^' a quote */
+			*to++ = '^';
 		if (*c == '"')
-			*c = '\'';
-		else if (*c == '\n' || *c == '\t')
-			*c = ' ';
+			*to++ = '\'';
+		else
+			*to++ = *c == '\n' || *c == '\t' ? ' ' : *c;
 	}
+	if (copy)
+		*to = '\0';
+	free(clean);
 	return copy;
 }
 
@@ -84,6 +91,18 @@ char *sb_ical_clean_uri(const char *text)
 
 char *sb_ical_mailto(const char *email)
 {
+	char *clean = sb_ical_clean_text(email), *to = clean, *uri;
+
+	if (!clean)
+		return NULL;
+	/* Not even encoded: a program for mail would write them into a header. */
+	for (const char *c = clean; *c; c++) {
+		if (*c != '\n' && *c != '\t')
+			*to++ = *c;
+	}
+	*to = '\0';
 	/* What RFC 6068 gives a meaning of its own, and what it does not allow. */
-	return encode("mailto:", email, " \"<>\\^`{|}%?&#/,;:@[]()=", strrchr(email, '@'));
+	uri = encode("mailto:", clean, " \"<>\\^`{|}%?&#/,;:@[]()=", strrchr(clean, '@'));
+	free(clean);
+	return uri;
 }

@@ -10,13 +10,14 @@
  * feeds. What is not UTF-8 is left out. */
 char *sb_ical_clean_text(const char *text);
 
-/* A parameter's value: one line, and no quotes in it (section 3.2). */
+/* A parameter's value: one line, no quotes in it (section 3.2), and '^' as RFC 6868 spells it. */
 char *sb_ical_clean_parameter(const char *text);
 
 /* A URI: what may not stand in one is percent-encoded (RFC 3986 section 2.1). */
 char *sb_ical_clean_uri(const char *text);
 
-/* A mailto: URI to one address and with no header fields (RFC 6068), whatever `email` is. */
+/* A mailto: URI to one address and with no header fields (RFC 6068), whatever `email` is. Control
+ * characters are left out. */
 char *sb_ical_mailto(const char *email);
 
 #endif

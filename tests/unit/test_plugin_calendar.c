@@ -3,14 +3,17 @@
 #include "plugin-stub/calendar.h"
 
 #include "faults.h"
+#include "plugin-stub/calendar_name.h"
 #include "plugin_event.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 /* cmocka.h wants those above before it */
@@ -212,6 +215,73 @@ static void a_link_in_its_place_is_replaced_not_followed(void **state)
 	assert_holds(place, "one.ics", "SUMMARY:Intro");
 }
 
+static void as_another_user(const struct place *place, const char *name)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(lchown(in_folder(place->folder, name), 65534, 65534), 0);
+}
+
+/* A planted newer version would hold the booking back for ever. */
+static void what_another_user_planted_is_neither_believed_nor_removed(void **state)
+{
+	const struct place *place = *state;
+
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 99, "Theirs"), SB_WRITTEN);
+	as_another_user(place, "one.ics");
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 1, "Ours"), SB_IN_THE_WAY);
+	assert_holds(place, "one.ics", "SUMMARY:Theirs");
+	assert_int_equal(unlink(in_folder(place->folder, "one.ics")), 0);
+	file_put(place->folder, "precious", "mine");
+	assert_int_equal(symlink("precious", in_folder(place->folder, "one.ics")), 0);
+	as_another_user(place, "one.ics");
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 1, "Ours"), SB_IN_THE_WAY);
+	assert_holds(place, "precious", "mine");
+	assert_int_equal(unlink(in_folder(place->folder, "one.ics")), 0);
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 1, "Ours"), SB_WRITTEN);
+}
+
+/* A sticky folder lets nobody replace another's file: that is no trouble with the disk. */
+static void what_may_not_be_replaced_is_in_the_way(void **state)
+{
+	const struct place *place = *state;
+
+	faults.fail_at = 5; /* the rename */
+	faults.error = EPERM;
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 1, "Ours"), SB_IN_THE_WAY);
+	assert_int_equal(folder_count(place->folder), 0);
+}
+
+static struct sb_server_message version_of(const char *uid, int64_t version)
+{
+	return event_of(SB_CHANGE_UPDATED, uid, version);
+}
+
+/* As on a file system where the names of "one" and "ONE" are one. */
+static void two_uids_with_one_name_have_a_file_each(void **state)
+{
+	const struct place *place = *state;
+	struct sb_server_message ONE = version_of("ONE", 2);
+	char name[SB_CALENDAR_NAME_MAX + 1];
+
+	assert_int_equal(put_subject(place, SB_CHANGE_CREATED, 1, "First"), SB_WRITTEN);
+	assert_int_equal(
+		rename(in_folder(place->folder, "one.ics"), in_folder(place->folder, "ONE.ics")),
+		0);
+	assert_int_equal(put(place, &ONE), SB_WRITTEN);
+	assert_holds(place, "ONE.ics", "SUMMARY:First");
+	assert_int_equal(sb_calendar_other_name("ONE", name), 0);
+	assert_holds(place, name, "UID:ONE");
+	assert_int_equal(put(place, &ONE), SB_REPEAT);
+	/* Also when the first is gone: one uid has one file. */
+	assert_int_equal(unlink(in_folder(place->folder, "ONE.ics")), 0);
+	assert_int_equal(put(place, &ONE), SB_REPEAT);
+	ONE = version_of("ONE", 3);
+	assert_int_equal(put(place, &ONE), SB_WRITTEN);
+	assert_int_equal(folder_count(place->folder), 1);
+	assert_holds(place, name, "SEQUENCE:3");
+}
+
 static void whatever_the_uid_the_file_is_in_the_folder(void **state)
 {
 	const struct place *place = *state;
@@ -292,6 +362,23 @@ static void one_plug_in_per_calendar(void **state)
 	sb_calendar_close(NULL);
 }
 
+/* Whoever can read a folder can lock it. */
+static void a_lock_on_the_folder_holds_nobody_up(void **state)
+{
+	const struct place *place = *state;
+	int folder = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct sb_calendar *calendar;
+	struct stat st;
+
+	sb_calendar_close(place->calendar);
+	assert_int_equal(flock(folder, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(sb_calendar_open(place->folder, &calendar), 0);
+	close(folder);
+	((struct place *)*state)->calendar = calendar;
+	assert_int_equal(stat(in_folder(place->folder, ".slotbell.lock"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 static void the_folder_is_made_if_its_parent_is_there(void **state)
 {
 	const struct place *place = *state;
@@ -323,11 +410,15 @@ int main(void)
 		CASE(what_is_unsupported_changes_nothing),
 		CASE(a_folder_in_the_way_is_no_trouble_with_the_disk),
 		CASE(a_link_in_its_place_is_replaced_not_followed),
+		CASE(what_another_user_planted_is_neither_believed_nor_removed),
+		CASE(what_may_not_be_replaced_is_in_the_way),
+		CASE(two_uids_with_one_name_have_a_file_each),
 		CASE(whatever_the_uid_the_file_is_in_the_folder),
 		CASE(several_appointments_share_one_flush_of_the_folder),
 		CASE(a_flush_that_failed_is_still_due),
 		CASE(whichever_step_fails_the_old_appointment_stays),
 		CASE(one_plug_in_per_calendar),
+		CASE(a_lock_on_the_folder_holds_nobody_up),
 		CASE(the_folder_is_made_if_its_parent_is_there),
 	};
 

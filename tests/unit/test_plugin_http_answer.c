@@ -2,10 +2,12 @@
 #include "plugin-stub/http_answer.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -175,6 +177,70 @@ static void messages_come_one_by_one_until_it_is_enough(void **state)
 	}
 }
 
+static size_t allocated;
+
+static void *count_malloc(size_t size)
+{
+	allocated += size;
+	return malloc(size);
+}
+
+/* "[PART,PART,...]" of this many bytes, in a message list. */
+static char *many(const char *part, size_t bytes)
+{
+	static const char before[] = "{\"messages\":[", after[] = "]}";
+	size_t part_len = strlen(part), len = sizeof(before) - 1;
+	char *text = malloc(bytes + part_len + sizeof(before) + sizeof(after));
+
+	assert_non_null(text);
+	memcpy(text, before, len);
+	while (len < bytes) {
+		memcpy(text + len, part, part_len);
+		len += part_len;
+		text[len++] = ',';
+	}
+	memcpy(text + len - 1, after, sizeof(after));
+	return text;
+}
+
+/* A poll's answer may have 16 MiB; of empty lists, parsed, that is more than a gigabyte. */
+static void an_answer_does_not_grow_without_bound_when_it_is_read(void **state)
+{
+	static const char *const parts[] = {"[]", "{}", "1", "{\"\":1}", "[[[[]]]]", "\"\""};
+
+	(void)state;
+	json_set_alloc_funcs(count_malloc, free);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char *body = many(parts[i], 16 * 1024 * 1024);
+		struct sb_http_answer answer = answer_of(200, body);
+		char text[128] = "";
+
+		allocated = 0;
+		assert_int_equal(sb_http_answer_messages(&answer, gather, text), -EPROTO);
+		assert_true(allocated < 1024 * 1024);
+		free(body);
+	}
+	json_set_alloc_funcs(malloc, free);
+}
+
+static void one_that_is_nested_deeper_than_messages_are_is_none(void **state)
+{
+	static const char *const bodies[] = {
+		"{\"messages\":[{\"a\":[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}]}",
+		"{\"messages\":[{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}]}",
+		"{\"messages\":[{\"a\":\"[[[[[[[[[[[[[[[[[[[[[[[[,,,\\\"[[[\"}]}",
+	};
+	static const int errors[] = {0, -EPROTO, 0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		struct sb_http_answer answer = answer_of(200, bodies[i]);
+		char text[128] = "";
+
+		assert_int_equal(sb_http_answer_messages(&answer, gather, text), errors[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +250,8 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_is_not_ready_says_when),
 		cmocka_unit_test(other_answers_are_no_standing),
 		cmocka_unit_test(messages_come_one_by_one_until_it_is_enough),
+		cmocka_unit_test(an_answer_does_not_grow_without_bound_when_it_is_read),
+		cmocka_unit_test(one_that_is_nested_deeper_than_messages_are_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,21 @@ static void a_uid_names_a_file_in_its_folder_whatever_it_holds(void **state)
 	assert_name("\xc3\xa4", "%C3%A4.ics");
 }
 
+/* To which the appointment would be written, on a folder that Windows serves. */
+static void no_uid_names_a_device(void **state)
+{
+	(void)state;
+	assert_name("CON", "%43ON.ics");
+	assert_name("nul", "%6Eul.ics");
+	assert_name("Aux", "%41ux.ics");
+	assert_name("prn", "%70rn.ics");
+	assert_name("com1", "%63om1.ics");
+	assert_name("LPT9", "%4CPT9.ics");
+	assert_name("com10", "com10.ics");
+	assert_name("comx", "comx.ics");
+	assert_name("con.x", "con%2Ex.ics");
+}
+
 static void a_long_uid_becomes_its_beginning_and_its_hash(void **state)
 {
 	char uid[1024], name[SB_CALENDAR_NAME_MAX + 1], other[SB_CALENDAR_NAME_MAX + 1];
@@ -262,6 +277,7 @@ int main(void)
 		cmocka_unit_test(an_http_answer_may_say_when_to_come_back),
 		cmocka_unit_test(words_are_one_line_of_a_bounded_length),
 		cmocka_unit_test(a_uid_names_a_file_in_its_folder_whatever_it_holds),
+		cmocka_unit_test(no_uid_names_a_device),
 		cmocka_unit_test(a_long_uid_becomes_its_beginning_and_its_hash),
 		cmocka_unit_test(messages_leave_in_the_order_they_came),
 		cmocka_unit_test(parts_become_one_message_of_a_bounded_size),
