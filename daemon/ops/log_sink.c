@@ -2,11 +2,16 @@
 #include "daemon/ops/log_sink.h"
 #include "daemon/ops/journal.h"
 #include "daemon/ops/log_fields.h"
+#include "protocol/clean.h"
 #include "protocol/text.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define FIELDS_SIZE 1150
+#define LINE_SIZE   1300 /* with time, level and event; such a line never lacks its end */
 
 static void write_line(const char *line, int len, size_t size)
 {
@@ -29,31 +34,54 @@ static void stamp(char buffer[40])
 	(void)snprintf(buffer + len, 40 - len, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
+/*
+ * sb_log() has taken C0 and DEL out. What else steers a terminal that shows the
+ * log, or turns its text round, is escaped here; in the middle of a character
+ * sb_log() may have cut. NULL: no memory.
+ */
+static char *clean_fields(const char *fields)
+{
+	char *clean = sb_clean_words(fields, false);
+	size_t len = clean ? strlen(clean) : 0;
+
+	if (len < FIELDS_SIZE)
+		return clean;
+	/* Not within a character. */
+	for (len = FIELDS_SIZE - 1; len > 0 && (clean[len] & 0xc0) == 0x80;)
+		len--;
+	clean[len] = '\0';
+	return clean;
+}
+
 static void text_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
 {
-	char line[1300], at[40];
+	char line[LINE_SIZE], at[40];
+	char *clean = clean_fields(fields);
 
 	(void)data;
 	stamp(at);
-	write_line(line,
-		   snprintf(line, sizeof(line), "time=%s level=%s event=\"%s\"%s%s\n", at,
-			    sb_log_level_word(level), event, *fields ? " " : "", fields),
-		   sizeof(line));
+	if (clean)
+		write_line(line,
+			   snprintf(line, sizeof(line), "time=%s level=%s event=\"%s\"%s%s\n", at,
+				    sb_log_level_word(level), event, *clean ? " " : "", clean),
+			   sizeof(line));
+	free(clean);
 }
 
 /* Where journald does not answer its stream is still there: it takes the priority from the line's
  * head (sd-daemon(3)), and has a clock of its own. */
 static void journal_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
 {
-	char line[1300];
+	char line[LINE_SIZE];
+	char *clean = clean_fields(fields);
 
 	(void)data;
-	if (sb_journal_write(level, event, fields))
-		return;
-	write_line(line,
-		   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n", SB_LOG_PRIORITY(level),
-			    event, *fields ? " " : "", fields),
-		   sizeof(line));
+	if (clean && !sb_journal_write(level, event, clean))
+		write_line(line,
+			   snprintf(line, sizeof(line), "<%d>event=\"%s\"%s%s\n",
+				    SB_LOG_PRIORITY(level), event, *clean ? " " : "", clean),
+			   sizeof(line));
+	free(clean);
 }
 
 static void append_fields(struct sb_text *text, const char *fields)
@@ -71,7 +99,7 @@ static void append_fields(struct sb_text *text, const char *fields)
 static void json_sink(void *data, enum sb_log_level level, const char *event, const char *fields)
 {
 	struct sb_text text;
-	char at[40];
+	char at[40], *clean;
 
 	(void)data;
 	stamp(at);
@@ -83,9 +111,11 @@ static void json_sink(void *data, enum sb_log_level level, const char *event, co
 	sb_text_append_string(&text, "\",\"event\":");
 	sb_text_append_json(&text, event, strlen(event));
 	append_fields(&text, fields);
-	sb_text_append_string(&text, "}\n");
-	if (!sb_text_failed(&text))
-		write_line(text.data, (int)text.len, text.len + 1);
+	sb_text_append(&text, "}\n", sizeof("}\n"));
+	clean = sb_text_failed(&text) ? NULL : sb_clean_json(text.data);
+	if (clean)
+		write_line(clean, (int)strlen(clean), strlen(clean) + 1);
+	free(clean);
 	sb_text_fini(&text);
 }
 
