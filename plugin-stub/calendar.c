@@ -71,8 +71,11 @@ void sb_calendar_close(struct sb_calendar *calendar)
 {
 	if (!calendar)
 		return;
-	if (calendar->lockfd >= 0)
+	/* A calendar at rest holds appointments only. */
+	if (calendar->lockfd >= 0) {
+		unlinkat(calendar->dirfd, LOCK, 0);
 		close(calendar->lockfd);
+	}
 	if (calendar->dirfd >= 0)
 		close(calendar->dirfd);
 	free(calendar);

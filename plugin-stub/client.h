@@ -35,8 +35,11 @@
 #define SB_CLIENT_LEAVE_MS	2000	/* for the last acked when told to stop */
 #define SB_CLIENT_LINGER_MS	2000	/* mode once: for the server's close */
 #define SB_CLIENT_HINT_MAX_MS	3600000 /* the longest wait that a server may ask for */
-#define SB_CLIENT_PACE_MS	100	/* at least, between connections as a server wants them */
+#define SB_CLIENT_PACE_MS	100	/* between connections, once a server wants more */
 #define SB_CLIENT_ONCE_STILL_MS 30000	/* mode once: without anything that brings us on */
+
+/* Connections in a row that may follow each other faster than SB_CLIENT_PACE_MS. */
+#define SB_CLIENT_QUICK_MAX 8
 
 /* Mode once gives up after so many connections in a row. Mode live never does. */
 #define SB_CLIENT_ONCE_TRIES 5 /* that came to nothing */
@@ -149,6 +152,7 @@ struct sb_client {
 	bool hurry;	   /* come back at once: the clock jumped */
 	bool disk_trouble; /* this connection ended for the disk's sake */
 	int disk_failures; /* such connections in a row */
+	int quick;	   /* comebacks in a row that a server wanted at once */
 	int tries;	   /* connections in a row that confirmed nothing */
 	int exit_code;	   /* once ENDED */
 };

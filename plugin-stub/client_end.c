@@ -108,18 +108,21 @@ static uint32_t wait_for(struct sb_client *client, const struct sb_gone *gone, i
 }
 
 /*
- * Where the server decides how soon it is, by what it says or by a welcome, which
- * sets the tries back. One that ends each session at once must not keep us busy.
+ * A server decides how soon we are back: by what it says, and by a welcome, which
+ * sets the tries back. One that goes on to end each session at once must not keep
+ * us busy. A few in a row may be right, where it ends or a proxy stands between.
  */
-static uint32_t paced(const struct sb_client *client, const struct sb_gone *gone, uint32_t wait_ms,
+static uint32_t paced(struct sb_client *client, const struct sb_gone *gone, uint32_t wait_ms,
 		      uint64_t now_ms)
 {
 	uint64_t due = client->began_ms + SB_CLIENT_PACE_MS;
 	bool is_theirs = client->welcomed || client->has_hint || gone->has_hint;
 
-	if (!is_theirs || client->hurry || now_ms + wait_ms >= due)
+	if (!is_theirs || client->hurry || now_ms + wait_ms >= due) {
+		client->quick = 0;
 		return wait_ms;
-	return (uint32_t)(due - now_ms);
+	}
+	return ++client->quick <= SB_CLIENT_QUICK_MAX ? wait_ms : (uint32_t)(due - now_ms);
 }
 
 static void come_back(struct sb_client *client, const struct sb_gone *gone, int code,

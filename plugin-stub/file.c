@@ -132,27 +132,42 @@ void sb_file_tidy(int dirfd, const char *stem)
 	closedir(folder);
 }
 
+/* Whether the file that is open is still the one of that name, and ours. */
+static int check_lock(int dirfd, const char *name, int fd)
+{
+	struct stat st, named;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!is_owner_ours(&st))
+		return -EPERM;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	if (fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	return named.st_dev == st.st_dev && named.st_ino == st.st_ino ? 0 : -ESTALE;
+}
+
 int sb_file_lock(int dirfd, const char *name, int *ret_fd)
 {
-	/* Not blocking: it may be a named pipe that somebody put there. */
-	int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	struct stat st;
-	int err = 0;
+	int err = -ESTALE;
 
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
-	else if (!is_owner_ours(&st))
-		err = -EPERM;
-	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
-	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		err = -errno;
-	if (err)
-		close(fd);
-	else
-		*ret_fd = fd;
+	/* Again where its last holder has removed it meanwhile. */
+	for (int i = 0; i < NAME_TRIES && err == -ESTALE; i++) {
+		/* Not blocking: it may be a named pipe that somebody put there. */
+		int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+				0600);
+
+		if (fd < 0)
+			return -errno;
+		err = check_lock(dirfd, name, fd);
+		if (err)
+			close(fd);
+		else
+			*ret_fd = fd;
+	}
 	return err;
 }
 

@@ -33,7 +33,7 @@ void sb_file_tidy(int dirfd, const char *stem);
  * Opens `name` in the folder, making it if it is not there, and locks it against
  * other processes. Nobody else can open it, so nobody else can hold the lock.
  *
- * 0 with *ret_fd, which the caller closes; -EWOULDBLOCK: another process has
+ * 0 with *ret_fd, which the caller closes, and may remove before; -EWOULDBLOCK: another process has
  * it; -EPERM: it is another user's; or another negative errno.
  */
 int sb_file_lock(int dirfd, const char *name, int *ret_fd);

@@ -360,6 +360,8 @@ static void one_plug_in_per_calendar(void **state)
 
 	assert_int_equal(sb_calendar_open(place->folder, &second), -EWOULDBLOCK);
 	sb_calendar_close(NULL);
+	assert_int_equal(access(in_folder(place->folder, ".slotbell.lock"), F_OK), 0);
+	assert_int_equal(sb_calendar_open(place->folder, &second), -EWOULDBLOCK);
 }
 
 /* Whoever can read a folder can lock it. */
@@ -385,6 +387,9 @@ static void the_folder_is_made_if_its_parent_is_there(void **state)
 	struct sb_calendar *other;
 	struct stat st;
 
+	assert_int_equal(sb_calendar_open(in_folder(place->folder, "new"), &other), 0);
+	sb_calendar_close(other);
+	assert_int_equal(rmdir(in_folder(place->folder, "new")), 0); /* nothing is left in it */
 	assert_int_equal(sb_calendar_open(in_folder(place->folder, "new"), &other), 0);
 	sb_calendar_close(other);
 	assert_int_equal(stat(in_folder(place->folder, "new"), &st), 0);
