@@ -115,13 +115,13 @@ static void escape_json(struct sb_text *to, uint32_t character, size_t length, b
 
 	(void)lines;
 	if (length == 0)
-		sb_text_append_string(to, "\\ufffd");
+		sb_text_append_string(to, "\\uFFFD");
 	else if (character < 0x20) /* between values: a string has none of them */
 		append_format(to, "%c", (char)character);
 	else if (character < 0x10000)
-		append_format(to, "\\u%04x", character);
+		append_format(to, "\\u%04X", character);
 	else
-		append_format(to, "\\u%04x\\u%04x", 0xd800 + (above >> 10),
+		append_format(to, "\\u%04X\\u%04X", 0xd800 + (above >> 10),
 			      0xdc00 + (above & 0x3ff));
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
 void sb_need(bool there)
@@ -71,10 +72,14 @@ void sb_print_table(const char *align, size_t rows, const char *const *cells)
 
 void sb_print_json(json_t *value)
 {
+	size_t flags = JSON_COMPACT;
 	char *line, *clean;
 
+	/* A terminal may not be in UTF-8. */
+	if (isatty(STDOUT_FILENO))
+		flags |= JSON_ENSURE_ASCII;
 	sb_need(value);
-	line = json_dumps(value, JSON_COMPACT);
+	line = json_dumps(value, flags);
 	sb_need(line);
 	clean = sb_clean_json(line);
 	sb_need(clean);

@@ -128,6 +128,20 @@ def test_control_characters_of_a_subject_do_not_reach_the_terminal(ctl):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stdout)
 
 
+HARMFUL = "\x7f\x80\x85\x9b\xad\u061c\u200b\u200e\u2028\u202e\u2066\ufeff\U000e0041"
+
+
+def test_json_steers_no_terminal_that_reads_it_through_a_pipe(ctl):
+    ctl.enrol()
+    with ctl.connect() as connection:
+        publish(connection, "1", f"a{HARMFUL}é")
+    done = ctl.run("tail", ADA, "--no-follow", "--json")
+    assert json.loads(done.stdout)["booking"]["subject"] == f"a{HARMFUL}é"
+    assert not re.search(f"[{HARMFUL}]", done.stdout) and "é" in done.stdout
+    words = ctl.run("tail", ADA, "--no-follow").stdout
+    assert not re.search(f"[{HARMFUL}]", words) and r"\u202e" in words and r"\U000e0041" in words
+
+
 def test_json_on_a_terminal_is_ascii(ctl, tmp_path):
     """script(1) gives it a terminal."""
     ctl.enrol()

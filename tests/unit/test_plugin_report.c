@@ -191,7 +191,7 @@ static void nor_can_json_and_it_keeps_the_value(void **state)
 	(void)state;
 	message.event.booking.subject = "a\x7f\xc2\x9b\xe2\x80\xae\xf3\xa0\x81\x81";
 	report(&(struct sb_news){.kind = SB_NEWS_WRITTEN, .message = &message, .file = "f"}, true);
-	assert_non_null(strstr(out_text, "\"subject\":\"a\\u007f\\u009b\\u202e\\udb40\\udc41\","));
+	assert_non_null(strstr(out_text, "\"subject\":\"a\\u007F\\u009B\\u202E\\uDB40\\uDC41\","));
 }
 
 static void a_long_line_is_not_cut(void **state)

@@ -129,9 +129,9 @@ static void json_is_escaped_as_json_escapes(void **state)
 	static const struct {
 		const char *json, *clean;
 	} cases[] = {
-		{"{\"a\":\"\x7f\xc2\x9b\xe2\x80\xae\"}", "{\"a\":\"\\u007f\\u009b\\u202e\"}"},
-		{"[\"\xf3\xa0\x81\x81\"]", "[\"\\udb40\\udc41\"]"},
-		{"[\"\xff\"]", "[\"\\ufffd\"]"},
+		{"{\"a\":\"\x7f\xc2\x9b\xe2\x80\xae\"}", "{\"a\":\"\\u007F\\u009B\\u202E\"}"},
+		{"[\"\xf3\xa0\x81\x81\"]", "[\"\\uDB40\\uDC41\"]"},
+		{"[\"\xff\"]", "[\"\\uFFFD\"]"},
 		{"[\n\t1]", "[\n\t1]"},
 	};
 
