@@ -18,8 +18,9 @@ PROGRAMS = ("slotbelld", "slotbellctl", "slotbell-plugin")
 # What bash would offer goes into a pipe, and not on the line.
 WRAPPER = """
 seen() {{
+	local name=${{1##*/}}
 	COMPREPLY=()
-	"_${{1//-/_}}" "$@"
+	"_${{name//-/_}}" "$@"
 	printf '%s\\n' "${{COMPREPLY[@]}}" '(end)' >{pipe}
 	COMPREPLY=()
 }}
@@ -198,3 +199,44 @@ def test_values_of_the_plug_in(completed, tmp_path):
     run = subprocess.run([built("slotbell-plugin"), "--transport", "x"], env=ENVIRONMENT, capture_output=True, text=True, timeout=30,
                          check=False)  # fmt: skip
     assert sorted(offered) == sorted(re.findall(r"\b(?!is\b|or\b)[a-z]+", run.stderr.splitlines()[0].partition("--transport: ")[2]))
+
+
+# ---- nothing that is typed, or that lies in a folder, is ever run ----
+
+# What would run `touch FILE`, if it became part of a program of sed, or were expanded by bash.
+ATTACKS = [
+    "'x|x|;1e touch FILE #' ", "'x|touch FILE|e;#' ", "-e '1e touch FILE' ", "'x|x|;w FILE' ", "'x/e touch FILE' ",
+    "$(touch FILE) ", "`touch FILE` ", "'$(touch FILE)' ", "'`touch FILE`' ", "'; touch FILE' ",
+    "$(touch FILE)", "`touch FILE`", "'$(touch FILE)", '"$(touch FILE)', '"`touch FILE`/x', '"$((a[$(touch FILE)]))/x', '"${a[$(touch FILE)]}/x',
+    "~$(touch FILE)/x", "<(touch FILE)", "* ", "d?vice ", "[d]evice ", "{device,x} ",
+]  # fmt: skip
+PLACES = ["slotbellctl ", "slotbellctl device ", "slotbellctl --database ", "slotbellctl --socket ", "slotbellctl doctor --user ",
+          "slotbellctl publish --time-zone ", "slotbellctl publish --change=", "slotbelld --config ", "slotbelld --set ",
+          "slotbelld --set tls.key=", "slotbell-plugin --ca ", "slotbell-plugin --calendar=", "slotbell-plugin --transport "]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_typed_is_never_run(completed, place, tmp_path):
+    file = tmp_path / "ran"
+    (tmp_path / "device").touch()  # what a pattern could become
+    for attack in ATTACKS:
+        completed(place + attack.replace("FILE", str(file)), tmp_path)
+        assert not file.exists(), attack
+
+
+def test_a_program_that_was_typed_is_not_run(completed, tmp_path):
+    """It may lie in a folder of somebody else's."""
+    (tmp_path / "slotbellctl").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\necho '  evil $(touch {tmp_path}/ran) x'\n")
+    (tmp_path / "slotbellctl").chmod(0o755)
+    assert "device" in completed("./slotbellctl ", tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["slotbellctl --socket ", "slotbelld --config ", "slotbell-plugin --ca ", "slotbell-plugin --calendar "])
+def test_names_of_files_are_offered_as_they_are(completed, place, tmp_path):
+    names = ["$(touch ran)", "`touch ran`", "a b", "*", "-e", "'q", '"d', "\\x", "$((a[$(touch ran)]))", "; touch ran"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert sorted(completed(place, tmp_path)) == sorted(names)
+    assert completed(place + "a", tmp_path) == ["a b"]
+    assert not (tmp_path / "ran").exists() and sorted(os.listdir(tmp_path)) == sorted(names)
