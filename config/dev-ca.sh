@@ -26,8 +26,14 @@ for name in "$@"; do
 	esac
 done
 
+umask 022
 mkdir -p "$folder"
 cd "$folder"
+# Somebody else who may write here could lead what follows elsewhere.
+if [[ -z $(find . -maxdepth 0 -uid "$EUID" ! -perm /022) ]]; then
+	echo "${0##*/}: $folder is not a folder that you own and you alone may write to" >&2
+	exit 1
+fi
 # Only what is the caller's own counts: whoever else put it there has the key to it.
 ours() {
 	local file

@@ -38,7 +38,7 @@ def test_each_has_its_own_and_they_share_the_port(both):
     assert pids[0] != pids[1]
     for number in "12":
         assert "\nslotbell_database_up 1" in both.monitoring("metrics", f"946{number}")
-    assert both.box.run("stat -c '%U:%G %a' /run/slotbell/1/control.sock") == "slotbell:slotbell 660\n"
+    assert both.box.run("stat -c '%U:%G %a' /run/slotbell/1/control.sock") == "slotbell:slotbell-admin 660\n"
 
 
 def test_bookings_ring_at_either(both):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from box import ROOT
-from package_story import CONFIG, NAMES, NEW, OLD, UNIT, Town, build
+from package_story import CONFIG, NAMES, NEW, OLD, OWNED, SCRIPT, UNIT, Town, build
 from session_client import Closed
 from slotbelld import certificate
 
@@ -209,6 +209,68 @@ def test_what_a_process_says_of_itself_gives_it_no_power(town):
     town.wait_database()
     assert town.status()["version"] == NEW
     town.box.run(f"rm {evil}")
+
+
+@pytest.mark.parametrize("words", [
+    [SCRIPT] * 20000,  # xargs would begin a second command in the middle, with one of these for its name
+    ["x" * 100000, SCRIPT],
+], ids=["many", "long"])
+def test_a_command_line_that_is_too_long_is_not_taken(town, words):
+    pid = town.take_over(words)
+    said = town.have()
+    assert not town.box.path(OWNED).exists()
+    assert "cmdline of its process is longer than 65536 bytes: this is not what systemd started it with" in said
+    assert f"{UNIT} still runs the old version" in said and town.pid() == pid
+
+
+def test_an_environment_that_is_too_long_is_not_taken(town):
+    pid = town.take_over([], f"Environment=SLOTBELL_X={'x' * 70000}")
+    said = town.have()
+    assert "environ of its process is longer than 65536 bytes" in said and town.pid() == pid
+
+
+@pytest.mark.parametrize("words", [
+    ["--", SCRIPT], [SCRIPT], ["-S", SCRIPT], [f"; {SCRIPT}", f"$({SCRIPT})", f"`{SCRIPT}`"], ["--set", f"x$({SCRIPT}).y=1"],
+    ["--set", "\x1b[2Jlog.level=\x1b]0;x\x07"], ["a\nMend it, then: b"],
+], ids=repr)
+def test_what_a_process_says_is_data_to_an_upgrade(town, words):
+    pid = town.take_over(words, f"Environment=LD_PRELOAD={SCRIPT}.so PATH=/run BASH_ENV={SCRIPT} ENV={SCRIPT} "
+                                 f"SHELLOPTS=xtrace 'SLOTBELL_LOG_LEVEL=$({SCRIPT})' 'SLOTBELL_X[$({SCRIPT})]=1'")
+    said = town.have()
+    assert not town.box.path(OWNED).exists() and "LD_PRELOAD" not in said
+    assert f"{UNIT} still runs the old version" in said and town.pid() == pid
+    told = said.partition("refuses its configuration:\n")[2].partition("\nMend it, then:")[0]
+    assert re.sub(r"[ -~]|\n", "", told) == "" and all(line.startswith("  | ") for line in told.splitlines())
+
+
+def test_a_process_that_stops_its_judge_does_not_stop_the_upgrade(town):
+    town.box.run("mkfifo -m 666 /run/slotbell-fifo")  # which keeps the judge waiting until it is found
+    try:
+        pid = town.take_over(["--config", "/run/slotbell-fifo"], "Environment=EVIL=stop")
+        assert f"{UNIT} still runs the old version" in town.have() and town.pid() == pid
+    finally:
+        town.box.run("rm /run/slotbell-fifo")
+
+
+def test_a_process_that_says_it_reloads_is_restarted_too(town):
+    pid = town.take_over([], "Environment=EVIL=reload")
+    town.box.wait_state(UNIT, "reloading")
+    town.have()
+    assert town.pid() not in (0, pid)
+
+
+def test_members_of_the_old_group_are_named_and_not_moved(town):
+    town.begin(OLD)
+    town.box.run("adduser --quiet --system ada && adduser --quiet ada slotbell")
+    try:
+        said = town.have()
+        assert "Members of the group slotbell can read the TLS key" in said and "\n  | ada\n" in said
+        assert "adduser NAME slotbell-admin" in said and "deluser NAME slotbell" in said
+        assert [town.box.run(f"getent group {group}").strip().split(":")[3] for group in ("slotbell", "slotbell-admin")] == [
+            "slotbell,ada", ""]
+    finally:
+        town.box.run("deluser --quiet ada")
+    assert "Members of the group" not in town.have()
 
 
 def test_instances_are_restarted_one_after_the_other(town):

@@ -36,7 +36,7 @@ def test_a_start_is_over_when_it_listens(host):
                   "the status has its figures")
     assert host.status()["state"] == "ready"  # slotbellctl finds it without being told where
     assert host.box.run("stat -c '%U:%G %a' /run/slotbell /run/slotbell/control.sock") == (
-        "slotbell:slotbell 750\nslotbell:slotbell 660\n")
+        "slotbell:slotbell-admin 750\nslotbell:slotbell-admin 660\n")
     assert "19006" in host.box.run(f"grep 'open files' /proc/{host.pid()}/limits")
     assert "too few descriptors" not in [entry["SLOTBELL_EVENT"] for entry in host.events(UNIT, after)]
 
@@ -57,12 +57,29 @@ def test_more_sessions_want_nothing_of_the_unit(host):
     assert str(15400 + 15400 // 4 + 256) in host.box.run(f"grep 'open files' /proc/{host.pid()}/limits")
 
 
-def test_slotbellctl_is_for_the_group(host):
-    host.start()
+SECRETS = ["/etc/slotbell/tls/server.key", "/etc/slotbell/tls/tickets", "/etc/slotbell/slotbelld.conf"]
+
+
+@pytest.mark.parametrize("unit", [UNIT, "slotbelld@1.service"])
+def test_an_administrator_may_use_slotbellctl_and_read_no_secret(host, unit):
+    """The daemon itself reads them, by the group that its unit adds."""
+    host.box.run("openssl rand -out /etc/slotbell/tls/tickets 80 && cd /etc/slotbell/tls && chown root:slotbell tickets && chmod 640 tickets")
+    host.configure(tls__ticket_keys="/etc/slotbell/tls/tickets", drain__seconds=0)
+    options = ["--instance", "1"] if "@" in unit else []
+    host.start(unit, *options)
     someone = ["setpriv", "--reuid=nobody", "--clear-groups"]
-    assert "sessions" in host.box.run([*someone, "--regid=slotbell", "slotbellctl", "status"])
-    assert "Permission denied; it is for root and for the group" in host.box.run(
-        [*someone, "--regid=nogroup", "slotbellctl", "status"], check=False)
+    member = [*someone, "--regid=slotbell-admin"]
+    assert "sessions" in host.box.run([*member, "slotbellctl", *options, "status"])
+    assert "reloaded" in host.box.run([*member, "slotbellctl", *options, "reload"])
+    for secret in SECRETS:
+        assert "Permission denied" in host.box.run([*member, "cat", secret], check=False)
+        assert "Permission denied" not in host.box.run([*someone, "--regid=slotbell", "cat", secret])
+    for group in ("nogroup", "slotbell"):
+        assert "Permission denied; it is for root and for the group" in host.box.run(
+            [*someone, f"--regid={group}", "slotbellctl", *options, "status"], check=False)
+    assert "it drains" in host.box.run([*member, "slotbellctl", *options, "drain"])
+    host.box.wait_state(unit, "inactive")
+    host.box.run("rm /etc/slotbell/tls/tickets")
 
 
 def test_a_start_that_cannot_listen_fails_with_the_reason(host):
