@@ -5,6 +5,7 @@
  */
 #include "daemon/app/app.h"
 #include "daemon/app/settings.h"
+#include "protocol/process.h"
 #include "protocol/version.h"
 #include <getopt.h>
 #include <malloc.h>
@@ -107,10 +108,12 @@ static void set_up_process(void)
 int main(int argc, char **argv)
 {
 	struct options options = {0};
-	int status = read_options(argc, argv, &options), problems;
 	struct sb_settings_source source;
 	struct sb_settings *settings;
+	int status, problems;
 
+	sb_process_hide();
+	status = read_options(argc, argv, &options);
 	if (status >= 0)
 		return status;
 	set_up_process();

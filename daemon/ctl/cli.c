@@ -123,6 +123,16 @@ bool sb_ctl_arguments(struct sb_ctl *ctl, int argc, char **argv, int count)
 	return sb_ctl_arguments_left(ctl, argc, argv, count);
 }
 
+const char *sb_ctl_database(struct sb_ctl *ctl)
+{
+	if (!ctl->database && ctl->old_database && *ctl->old_database) {
+		ctl->database = ctl->old_database;
+		sb_ctl_say("slotbellctl: warning: SLOTBELL_DATABASE_URL names slotbelld's database; "
+			   "the next version ignores it here. Set SLOTBELLCTL_DATABASE_URL");
+	}
+	return ctl->database;
+}
+
 bool sb_ctl_number(const char *text, long long min, long long max, long long *ret_number)
 {
 	char *end;

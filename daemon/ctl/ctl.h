@@ -35,7 +35,10 @@ struct sb_ctl_command {
 /* What was said before or after the command, and holds for every one. */
 struct sb_ctl {
 	bool json;	      /* --json */
-	const char *database; /* --database, or SLOTBELL_DATABASE_URL; NULL: not said */
+	const char *database; /* --database, or SLOTBELLCTL_DATABASE_URL; NULL: not said */
+	/* SLOTBELL_DATABASE_URL, which is the daemon's, and was ours up to 0.1.0; NULL: not said,
+	 * or not needed. See sb_ctl_database(). */
+	const char *old_database;
 	const char *socket;   /* --socket: the daemon's control socket; NULL: not said */
 	const char *instance; /* --instance: of slotbelld@.service; NULL: not said */
 	int patience_ms;      /* with the daemon's answers; 0: as long as they may take */
@@ -86,6 +89,12 @@ bool sb_ctl_arguments_left(struct sb_ctl *ctl, int argc, char **argv, int count)
 
 /* A whole number from min to max, with nothing around it. False: it is not. */
 bool sb_ctl_number(const char *text, long long min, long long max, long long *ret_number);
+
+/*
+ * The database that was named; NULL or "": none. Falls back on the variable of
+ * 0.1.0, with a warning, the first time. Goes with 0.3.0.
+ */
+const char *sb_ctl_database(struct sb_ctl *ctl);
 
 /* Prints help on standard output: for the command, its group, or the program. (main.c) */
 void sb_ctl_print_help(const struct sb_ctl *ctl);

@@ -92,19 +92,19 @@ PGconn *sb_database_open(struct sb_ctl *ctl)
 		"tcp_user_timeout",	     "dbname",
 		"client_encoding",	     NULL,
 	};
+	const char *url = sb_ctl_database(ctl);
 	const char *values[] = {
-		"slotbellctl", "10",	"read-write",  "15",   "3",
-		"5",	       "30000", ctl->database, "UTF8", NULL,
+		"slotbellctl", "10", "read-write", "15", "3", "5", "30000", url, "UTF8", NULL,
 	};
 	PGconn *database;
 
 	ctl->status = SB_EXIT_FAILED;
-	if (!ctl->database || !*ctl->database) {
+	if (!url || !*url) {
 		sb_ctl_usage(ctl, "which database? Say --database URL, or set "
-				  "SLOTBELL_DATABASE_URL");
+				  "SLOTBELLCTL_DATABASE_URL");
 		return NULL;
 	}
-	if (!sb_database_url_is_readable(ctl->database)) {
+	if (!sb_database_url_is_readable(url)) {
 		sb_ctl_usage(ctl, "the database URL cannot be read.\n%s", url_hint);
 		return NULL;
 	}

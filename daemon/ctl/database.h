@@ -15,7 +15,7 @@
 	"to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 
 /*
- * Connects to what --database or SLOTBELL_DATABASE_URL names, with an empty
+ * Connects to what --database or SLOTBELLCTL_DATABASE_URL names, with an empty
  * search_path, UTC, UTF-8. The caller's, for PQfinish(). NULL: said why, and
  * ctl->status has which kind of failure it is.
  */

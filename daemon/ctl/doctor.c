@@ -280,7 +280,7 @@ static enum sb_exit look(struct sb_ctl *ctl, struct sb_doctor *doctor,
 	sb_papers_put_text(&doctor->papers, SB_PAPER_CA_FILE, typed->trusted);
 	if (typed->trusted)
 		sb_papers_put_certificates(&doctor->papers, SB_PAPER_CA, typed->trusted);
-	sb_doctor_open_admin(doctor, ctl->database);
+	sb_doctor_open_admin(doctor, sb_ctl_database(ctl));
 	environment = sb_doctor_meet(doctor, ctl, typed->file, typed->user_name);
 	if (sb_worker_start(&e.worker, &doctor->brief, environment, &why) &&
 	    sb_worker_hand(&e.worker, &doctor->papers))

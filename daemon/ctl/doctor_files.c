@@ -79,9 +79,9 @@ static void take_environment(struct sb_doctor *doctor)
 }
 
 /*
- * SLOTBELL_DATABASE_URL in the environment of whoever typed this may be another
- * role's than the daemon's. So the daemon's own environment counts, then the
- * file, and that one only where neither says anything.
+ * SLOTBELL_DATABASE_URL in our own environment was for slotbellctl up to 0.1.0:
+ * it may be another role's than the daemon's. So the daemon's own environment
+ * counts, then the file, and ours only where neither says anything.
  */
 void sb_check_configuration(struct sb_doctor *doctor, struct sb_finding *finding)
 {

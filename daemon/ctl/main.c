@@ -6,6 +6,7 @@
  * socket, and waits for them: nothing here runs inside the daemon.
  */
 #include "daemon/ctl/ctl.h"
+#include "protocol/process.h"
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static const struct option no_options[] = {SB_CTL_OPTIONS};
 static const char common_help[] =
 	"\nFor every command:\n"
 	"  --database URL   the database: postgresql://USER@HOST/NAME, as libpq reads it\n"
-	"                   (or set SLOTBELL_DATABASE_URL)\n"
+	"                   (or set SLOTBELLCTL_DATABASE_URL)\n"
 	"  --socket PATH    the running daemon: its control socket (or set "
 	"SLOTBELL_CONTROL_SOCKET)\n"
 	"  --instance NAME  the same for slotbelld@NAME.service\n"
@@ -117,9 +118,12 @@ static enum sb_exit run(struct sb_ctl *ctl, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct sb_ctl ctl = {.database = getenv("SLOTBELL_DATABASE_URL")};
+	struct sb_ctl ctl = {0};
 	enum sb_exit status;
 
+	sb_process_hide();
+	ctl.database = getenv("SLOTBELLCTL_DATABASE_URL");
+	ctl.old_database = ctl.database ? NULL : getenv("SLOTBELL_DATABASE_URL");
 	/* Only for the widths of characters: what is printed is UTF-8 in any locale. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	status = run(&ctl, argc, argv);

@@ -145,6 +145,7 @@ def main():
             networked = False
             print(f"SKIP chaos networks: cut and healed ({why})", flush=True)
     os.environ.pop("SLOTBELL_DATABASE_URL", None)
+    os.environ.pop("SLOTBELLCTL_DATABASE_URL", None)
     screen = Screen()
     screen.plain(f"seed {options.seed}: {seconds:g} s of trouble, two daemons on one PostgreSQL"
                  + (", each host in a network of its own" if networked else ", all on loopback"))

@@ -28,8 +28,8 @@ class Ctl:
         self.url, self.cluster, self.name = url, cluster, name
 
     def environment(self, **more):
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "SLOTBELL_"))}
-        return {**kept, "TZ": "UTC", "SLOTBELL_DATABASE_URL": self.url, **more}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "SLOTBELL"))}
+        return {**kept, "TZ": "UTC", "SLOTBELLCTL_DATABASE_URL": self.url, **more}
 
     def run(self, *arguments, expect=0, env=None, **more):
         """Run to the end, and insist on the exit code. The result has stdout and stderr as text."""

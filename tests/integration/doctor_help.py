@@ -43,7 +43,7 @@ class Patient:
 
     def run(self, *options, expect=0, env=None, **more):
         """What it prints."""
-        environment = {key: value for key, value in self.house.ctl.environment().items() if key != "SLOTBELL_DATABASE_URL"}
+        environment = {key: value for key, value in self.house.ctl.environment().items() if key != "SLOTBELLCTL_DATABASE_URL"}
         done = subprocess.run(self.command(*options, **more), env={**environment, **(env or {})}, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=SECONDS)  # fmt: skip
         assert done.returncode == expect, f"exit code {done.returncode}: {done.stdout}{done.stderr}"

@@ -5,7 +5,7 @@ import subprocess
 
 import psycopg
 import pytest
-from ctl_support import ADA, ROOT, SECONDS, wait_until
+from ctl_support import ADA, ROOT, SECONDS, program, wait_until
 
 pytest_plugins = ["fixtures_ctl"]
 
@@ -192,13 +192,31 @@ def test_what_cannot_be_meant_is_a_usage_error(bare, arguments):
 def test_options_for_every_command_may_stand_anywhere(ctl):
     other = ["--database", ctl.url, "--socket", "/nowhere", "--json"]
     for arguments in ([*other, "db", "init"], ["db", *other, "init"], ["db", "init", *other]):
-        done = ctl.run(*arguments, env={"SLOTBELL_DATABASE_URL": "postgresql:///elsewhere?host=/nowhere"})
+        done = ctl.run(*arguments, env={"SLOTBELLCTL_DATABASE_URL": "postgresql:///elsewhere?host=/nowhere"})
         assert done.stdout == f'{{"version":{VERSIONS[-1]},"applied":[]}}\n'
 
 
 def test_without_a_database_both_ways_to_name_one_are_told(bare):
-    words = bare.run("db", "init", env={"SLOTBELL_DATABASE_URL": ""}, expect=2).stderr
-    assert "--database" in words and "SLOTBELL_DATABASE_URL" in words
+    words = bare.run("db", "init", env={"SLOTBELLCTL_DATABASE_URL": ""}, expect=2).stderr
+    assert "--database" in words and "SLOTBELLCTL_DATABASE_URL" in words
+
+
+def test_the_daemons_variable_is_taken_for_one_more_version_with_a_warning(ctl):
+    """It was slotbellctl's too, and put the daemon into an administrator's role."""
+    nowhere = "postgresql:///elsewhere?host=/nowhere"
+    warning = ("slotbellctl: warning: SLOTBELL_DATABASE_URL names slotbelld's database; the next version ignores it here. "
+               "Set SLOTBELLCTL_DATABASE_URL\n")
+    environment = {key: value for key, value in ctl.environment().items() if key != "SLOTBELLCTL_DATABASE_URL"}
+
+    def run(*options, **more):
+        done = subprocess.run([program(), *options, "--json", "device", "list"], env=environment | more, capture_output=True, text=True,
+                              timeout=30, check=False)  # fmt: skip
+        return done.returncode, done.stderr
+
+    assert run(SLOTBELL_DATABASE_URL=ctl.url) == (0, warning)
+    assert run("--database", ctl.url, SLOTBELL_DATABASE_URL=nowhere) == (0, "")
+    assert run(SLOTBELLCTL_DATABASE_URL=ctl.url, SLOTBELL_DATABASE_URL=nowhere) == (0, "")
+    assert run(SLOTBELL_DATABASE_URL="")[0] == run(SLOTBELLCTL_DATABASE_URL="", SLOTBELL_DATABASE_URL=ctl.url)[0] == 2
 
 
 @pytest.mark.parametrize(

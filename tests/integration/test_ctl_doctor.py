@@ -65,7 +65,7 @@ def test_what_the_daemon_has_from_its_environment_counts_and_not_what_we_have(pa
     url = patient.house.cluster.url(patient.house.name, "slotbelld_login")
     patient.start(prefix=("env", f"SLOTBELL_DATABASE_URL={url}"), database__url="")
     # Ours is an administrator's: it is who enrols the canary.
-    found = patient.look(admin=False, env={"SLOTBELL_DATABASE_URL": patient.house.ctl.url})
+    found = patient.look(admin=False, env={"SLOTBELLCTL_DATABASE_URL": patient.house.ctl.url})
     assert "the role slotbelld_login" in found["rights"]["seen"] and found["session"]["result"] == "ok"
     # Without a daemon to ask, and nothing in the file, there is only ours.
     assert patient.daemon.stop() == 0
