@@ -43,6 +43,13 @@ struct options {
 	bool check, print;
 };
 
+/* As much of a word as cannot be a value: in the wrong place it may have a password too. */
+static void complain_of_word(const char *complaint, const char *word)
+{
+	(void)fprintf(stderr, "slotbelld: %s '%.*s'. Try 'slotbelld --help'.\n", complaint,
+		      (int)strcspn(word, "=: "), word);
+}
+
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *options)
 {
@@ -58,7 +65,8 @@ static int read_options(int argc, char **argv, struct options *options)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:s:", known, NULL)) != -1) {
+	opterr = 0; /* getopt's own words repeat values, and these may have a password */
+	while ((option = getopt_long(argc, argv, ":c:s:", known, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			options->file = optarg;
@@ -84,13 +92,14 @@ static int read_options(int argc, char **argv, struct options *options)
 			(void)fputs(help, stdout);
 			return EXIT_SUCCESS;
 		default:
-			(void)fputs("Try 'slotbelld --help'.\n", stderr);
+			complain_of_word(option == ':' ? "it needs a value:"
+						       : "what is this option?",
+					 argv[optind - 1]);
 			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "slotbelld: what is '%s'? Try 'slotbelld --help'.\n",
-			      argv[optind]);
+		complain_of_word("what is this?", argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -134,7 +143,7 @@ int main(int argc, char **argv)
 		return sb_app_run(&source, settings);
 	status = EXIT_SUCCESS;
 	if (options.print)
-		sb_config_print(&settings->config, stdout);
+		sb_settings_print(settings, stdout);
 	else if (sb_settings_check_time(settings, stderr) == 0)
 		(void)puts("The configuration is good.");
 	else

@@ -2,6 +2,7 @@
 #include "daemon/app/settings.h"
 #include "daemon/edge/tickets.h"
 #include "daemon/edge/tls.h"
+#include "daemon/store/conninfo.h"
 #include "daemon/store/pg.h"
 #include <errno.h>
 #include <openssl/rand.h>
@@ -119,6 +120,11 @@ int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 	derive(settings);
 	*ret_settings = settings;
 	return 0;
+}
+
+void sb_settings_print(const struct sb_settings *settings, FILE *out)
+{
+	sb_config_print(&settings->config, sb_conninfo_print, out);
 }
 
 int sb_settings_check_time(const struct sb_settings *settings, FILE *errors)

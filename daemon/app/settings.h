@@ -36,6 +36,9 @@ struct sb_settings_source {
 int sb_settings_read(const struct sb_settings_source *source, FILE *errors,
 		     struct sb_settings **ret_settings);
 
+/* See sb_config_print(). */
+void sb_settings_print(const struct sb_settings *settings, FILE *out);
+
 /* Whether the certificate is valid now: 0, or 1 with a line on `errors`. For a reload a reason to
  * refuse, at the start one to warn: there is no better one to keep. */
 int sb_settings_check_time(const struct sb_settings *settings, FILE *errors);

@@ -22,18 +22,19 @@ static int stop(struct sb_ctl *ctl, enum sb_exit status)
 static int refuse_option(struct sb_ctl *ctl, int found, char **argv)
 {
 	const char *typed = argv[optind - 1];
+	int len = (int)strcspn(typed, "=:"); /* what follows may be a URL with a password */
 
 	if (found == ':')
 		sb_ctl_usage(ctl, "%s needs a value", typed);
 	else if (optopt >= SB_OPTION_JSON || (optopt == 'h' && strncmp(typed, "--", 2) == 0))
-		sb_ctl_usage(ctl, "%s takes no value", typed);
+		sb_ctl_usage(ctl, "%.*s takes no value", len, typed);
 	else if (optopt > ' ')
 		sb_ctl_usage(ctl, "there is no option '-%c'", optopt);
 	else if (!ctl->command)
-		sb_ctl_usage(ctl, "there is no option '%s' here; a command's own stand after it",
-			     typed);
+		sb_ctl_usage(ctl, "there is no option '%.*s' here; a command's own stand after it",
+			     len, typed);
 	else
-		sb_ctl_usage(ctl, "there is no option '%s' here", typed);
+		sb_ctl_usage(ctl, "there is no option '%.*s' here", len, typed);
 	return SB_CTL_STOP;
 }
 
@@ -104,7 +105,10 @@ int sb_ctl_next(struct sb_ctl *ctl, int argc, char **argv, const struct option *
 bool sb_ctl_arguments_left(struct sb_ctl *ctl, int argc, char **argv, int count)
 {
 	if (argc - optind > count) {
-		sb_ctl_usage(ctl, "'%s' is one argument too many", argv[optind + count]);
+		const char *typed = argv[optind + count];
+
+		sb_ctl_usage(ctl, "'%.*s' is one argument too many", (int)strcspn(typed, "=:"),
+			     typed);
 		return false;
 	}
 	if (argc - optind < count) {
@@ -127,8 +131,9 @@ const char *sb_ctl_database(struct sb_ctl *ctl)
 {
 	if (!ctl->database && ctl->old_database && *ctl->old_database) {
 		ctl->database = ctl->old_database;
-		sb_ctl_say("slotbellctl: warning: SLOTBELL_DATABASE_URL names slotbelld's database; "
-			   "the next version ignores it here. Set SLOTBELLCTL_DATABASE_URL");
+		sb_ctl_say(
+			"slotbellctl: warning: SLOTBELL_DATABASE_URL names slotbelld's database; "
+			"the next version ignores it here. Set SLOTBELLCTL_DATABASE_URL");
 	}
 	return ctl->database;
 }

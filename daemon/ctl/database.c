@@ -8,6 +8,7 @@
  */
 #include "daemon/ctl/database.h"
 #include "daemon/ctl/output.h"
+#include "daemon/store/conninfo.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,29 +22,11 @@ static const char url_hint[] =
 	"It reads postgresql://USER:PASSWORD@HOST:PORT/NAME, where each of @ : / ? % within a\n"
 	"name or password is written %40 %3A %2F %3F %25; or host=… user=… dbname=….";
 
-/*
- * A password with an unescaped @ or / spills over into what libpq takes for
- * host, port or database name, and would be printed in its errors.
- */
-static bool has_spilled(const PQconninfoOption *option)
-{
-	if (!option->val)
-		return false;
-	/* A leading @ is an abstract socket's, and not what is meant here. */
-	if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "dbname") == 0)
-		return *option->val && strchr(option->val + 1, '@') != NULL;
-	if (strcmp(option->keyword, "port") == 0)
-		return option->val[strspn(option->val, "0123456789,")] != '\0';
-	return false;
-}
-
 bool sb_database_url_is_readable(const char *url)
 {
 	PQconninfoOption *options = PQconninfoParse(url, NULL);
-	bool readable = options != NULL;
+	bool readable = options && !sb_conninfo_has_spilled(options);
 
-	for (const PQconninfoOption *option = options; option && option->keyword; option++)
-		readable = readable && !has_spilled(option);
 	PQconninfoFree(options);
 	return readable;
 }

@@ -95,7 +95,8 @@ static enum sb_exit run(struct sb_ctl *ctl, int argc, char **argv)
 	argv += optind;
 	command = find(argv[0], NULL);
 	if (!command)
-		return sb_ctl_usage(ctl, "there is no command '%s'", argv[0]);
+		return sb_ctl_usage(ctl, "there is no command '%.*s'", (int)strcspn(argv[0], "=:"),
+				    argv[0]);
 
 	ctl->group = command->group;
 	if (command->verb) {
@@ -108,8 +109,8 @@ static enum sb_exit run(struct sb_ctl *ctl, int argc, char **argv)
 		argv += optind;
 		command = find(ctl->group, argv[0]);
 		if (!command)
-			return sb_ctl_usage(ctl, "there is no command '%s %s'", ctl->group,
-					    argv[0]);
+			return sb_ctl_usage(ctl, "there is no command '%s %.*s'", ctl->group,
+					    (int)strcspn(argv[0], "=:"), argv[0]);
 	}
 	optind = 0;
 	ctl->command = command;

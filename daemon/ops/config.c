@@ -110,12 +110,22 @@ static bool is_section(const char *name)
 	return false;
 }
 
+const char *sb_config_shown(const char *name)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789_.-";
+
+	return name[strspn(name, letters)] ? "(no name)" : name;
+}
+
 void sb_config_unknown_key(struct sb_config_reading *reading, const char *where,
 			   const char *section, const char *name)
 {
 	const char *separator = "";
 
 	reading->problems++;
+	section = sb_config_shown(section);
+	name = sb_config_shown(name);
 	if (!*section) {
 		(void)fprintf(reading->errors, "%s: %s stands before any [section]\n", where, name);
 		return;
@@ -205,7 +215,8 @@ static void read_setting(struct sb_config_reading *reading, const char *setting)
 	if (!equals || (size_t)(dot - setting) >= sizeof(section) ||
 	    (size_t)(equals - dot) > sizeof(name)) {
 		reading->problems++;
-		(void)fprintf(reading->errors, "--set %s: not section.key=value\n", setting);
+		(void)fprintf(reading->errors, "--set %s: not section.key=value\n",
+			      sb_config_shown(setting));
 		return;
 	}
 	(void)snprintf(section, sizeof(section), "%.*s", (int)(dot - setting), setting);

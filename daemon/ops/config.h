@@ -120,9 +120,10 @@ int sb_config_read_copy(struct sb_config *ret_config, const char *file, const ch
 int sb_config_wrong(const struct sb_config *config, FILE *errors, const char *name,
 		    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The configuration in effect, as a file that could be read again; a password in the URL is not
- * shown. */
-void sb_config_print(const struct sb_config *config, FILE *out);
+/* The configuration in effect, as a file that could be read again. `print_url` prints the
+ * database's URL without its secrets, on one line without its end. */
+void sb_config_print(const struct sb_config *config, void (*print_url)(const char *url, FILE *out),
+		     FILE *out);
 
 /*
  * A reload: `next` was read while `running` is in effect. Keys that only a

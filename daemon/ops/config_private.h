@@ -32,6 +32,9 @@ struct sb_config_reading {
 	bool seen[SB_CONFIG_KEY_COUNT]; /* in the file, to find what stands there twice */
 };
 
+/* A section's or key's name as it may be shown; something in its place that is no name may be part
+ * of a URL, and have a password. */
+const char *sb_config_shown(const char *name);
 /* NULL: there is none. */
 const struct sb_config_key *sb_config_find_key(const char *section, const char *name);
 /* A value from anywhere: `where` names the place in the error. */

@@ -3,29 +3,8 @@
 #include "daemon/ops/log_sink.h"
 #include <string.h>
 
-/* A password stands between the user's ":" and "@" of a URL, or after password= anywhere. */
-static void print_url(const char *url, FILE *out)
-{
-	const char *authority = strstr(url, "://"), *at, *colon,
-		   *password = strstr(url, "password=");
-
-	if (authority) {
-		authority += 3;
-		at = strpbrk(authority, "@/?");
-		colon = memchr(authority, ':', at ? (size_t)(at - authority) : 0);
-		if (at && *at == '@' && colon) {
-			(void)fprintf(out, "%.*s:***", (int)(colon - url), url);
-			url = at;
-		}
-	}
-	if (password && password >= url) {
-		(void)fprintf(out, "%.*spassword=***", (int)(password - url), url);
-		url = password + strcspn(password, "& ");
-	}
-	(void)fprintf(out, "%s\n", url);
-}
-
-void sb_config_print(const struct sb_config *config, FILE *out)
+void sb_config_print(const struct sb_config *config, void (*print_url)(const char *url, FILE *out),
+		     FILE *out)
 {
 	for (size_t i = 0; i < SB_CONFIG_KEY_COUNT; i++) {
 		const struct sb_config_key *key = &sb_config_keys[i];
@@ -38,9 +17,10 @@ void sb_config_print(const struct sb_config *config, FILE *out)
 			(void)fprintf(out, "%u to %u %s, ", key->min, key->max, key->unit);
 		(void)fprintf(out, "default: %s%s)\n%s = ", *key->fallback ? key->fallback : "none",
 			      key->changes == START ? ", restart" : "", key->key);
-		if (field == &config->database_url)
+		if (field == &config->database_url) {
 			print_url(config->database_url, out);
-		else if (key->kind == NUMBER)
+			(void)fputc('\n', out);
+		} else if (key->kind == NUMBER)
 			(void)fprintf(out, "%u\n", *(const uint32_t *)field);
 		else if (key->kind == LEVEL)
 			(void)fprintf(out, "%s\n",

@@ -29,6 +29,7 @@
 	X("database up", "3fcd2bc23bd6474fa745a710e5dd2dec")                 \
 	X("database down", "30cbc14f54384b91993be12304b5de40")               \
 	X("database problem", "ab154f9c092442158e2f6b6665b195e4")            \
+	X("database rights", "87b893584f604cd6923cae83438c9965")             \
 	X("database statement failed", "97775f5edcba40dba045a03d4d653eb3")   \
 	X("cannot sweep", "b1e56057667043668ffd91ec13b1dcbd")                \
 	X("sweeping", "797e75d18a2f436f9fdb18c90443c669")                    \

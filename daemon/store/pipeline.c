@@ -131,6 +131,10 @@ static void end_setup(struct sb_pg_queries *queries)
 		return;
 	}
 	queries->ready = true;
+	/* Of each connection, but the same words once. */
+	if (*queries->setup.excess && strcmp(queries->excess, queries->setup.excess) != 0)
+		sb_log(SB_LOG_WARNING, "database rights", "problem=\"%s\"", queries->setup.excess);
+	memcpy(queries->excess, queries->setup.excess, sizeof(queries->excess));
 	sb_pg_link_established(queries->link);
 	sb_pg_on_queries_ready(queries->pg);
 	sb_pg_pipeline_schedule(queries);

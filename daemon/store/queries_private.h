@@ -31,6 +31,7 @@ struct sb_pg_queries {
 
 	bool ready; /* set up, and not given up */
 	struct sb_pg_setup setup;
+	char excess[sizeof(((struct sb_pg_setup *)NULL)->excess)]; /* as it was last told */
 	int segments[SB_PG_SEGMENTS_MAX]; /* in flight, in the order sent */
 	size_t segment_count;
 	PGresult *result; /* of the first one's statement, kept until its Sync */

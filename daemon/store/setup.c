@@ -1,5 +1,6 @@
 /* Four questions in one round trip, each with words for its refusal. See setup.h. */
 #include "daemon/store/setup.h"
+#include "daemon/store/login.h"
 #include "daemon/store/schema_version.h"
 #include "daemon/store/words.h"
 #include <errno.h>
@@ -17,7 +18,7 @@ const struct sb_pg_kind_table *const sb_pg_kind_tables[SB_PG_KIND_COUNT] = {
 	[SB_PG_KIND_PRESENCE] = &sb_pg_kind_presence,
 };
 
-enum step { SERVER, VERSION, RIGHTS, PREPARES };
+enum step { SERVER, VERSION, RIGHTS, PREPARES, LOGIN = PREPARES + SB_PG_KIND_COUNT };
 
 static int send_text(PGconn *conn, const char *sql)
 {
@@ -69,6 +70,8 @@ int sb_pg_setup_send(struct sb_pg_setup *setup, PGconn *conn, const struct sb_pg
 				  table->param_types) != 1)
 			return -EIO;
 	}
+	if (send_text(conn, sb_pg_login_sql) < 0)
+		return -EIO;
 	return PQpipelineSync(conn) == 1 ? 0 : -EIO;
 }
 
@@ -104,6 +107,8 @@ void sb_pg_setup_result(struct sb_pg_setup *setup, const PGconn *conn, const PGr
 		sb_pg_words(setup->problem, sizeof(setup->problem), conn, result);
 		return;
 	}
+	if (step == LOGIN)
+		sb_pg_login_judge(setup->excess, sizeof(setup->excess), conn, result);
 	if (step >= PREPARES || PQntuples(result) != 1)
 		return;
 	if (step == SERVER)

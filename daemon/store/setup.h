@@ -11,6 +11,7 @@ struct sb_pg_setup {
 	int step;	   /* whose result comes next */
 	int backend_pid;   /* the server's process, as it says itself */
 	char problem[256]; /* in words; "": none so far */
+	char excess[320];  /* in words: rights of the role that it should not have; "": none */
 };
 
 /* The kinds' tables, by enum sb_pg_kind. */

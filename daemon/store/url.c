@@ -1,5 +1,6 @@
 /* The URL taken apart, and one attempt made of its parts. See url.h. */
 #include "daemon/store/url.h"
+#include "daemon/store/conninfo.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -114,6 +115,10 @@ int sb_pg_url_parse(const char *text, struct sb_pg_url **ret_url, char *why, siz
 				     "is not a PostgreSQL URL "
 				     "(postgresql://user@host:port/database)")
 			    : -ENOMEM;
+	else if (sb_conninfo_has_spilled(url->options))
+		r = refuse(why, size,
+			   "cannot be read: each of @ : / ? % within a name or password is "
+			   "written %40 %3A %2F %3F %25");
 	else if (option(url->options, "service"))
 		r = refuse(why, size, "names a service file: write host, port and database out");
 	else if (option(url->options, "replication"))

@@ -91,3 +91,52 @@ def test_without_any_configuration_it_says_what_is_needed(file):
         assert f"(or set {name})" in run.stderr
     run = slotbelld("-c", f"{file}.not", "--check-config")
     assert run.returncode == 3 and f"{file}.not: cannot be read: No such file or directory" in run.stderr
+
+
+# A password in every form that libpq takes, and in the wrong place. (test_store_url.c has what is shown in its stead.)
+SECRET = "sesame"
+GOOD = [
+    f"postgresql://u:{SECRET}@h/x", f"postgresql://u:{SECRET}%20{SECRET}@h/x", f"postgresql:///x?user=u&password={SECRET}",
+    f"postgresql:///x?pass%77ord={SECRET}", f"postgresql:///x?password={SECRET}&password=", f"postgresql:///x?sslpassword={SECRET}",
+    f"password={SECRET}", f"password='{SECRET} {SECRET}'", f"password = '{SECRET}' host = h", f"password='a\\'{SECRET}'",
+    f"password=a\\ {SECRET}", f"sslpassword={SECRET}", f"password\t=\t{SECRET} user=u", f"password={SECRET} password=",
+]  # fmt: skip
+BAD = [
+    f"postgresql://u:a@{SECRET}@h/x", f"postgresql://u:a/{SECRET}@h/x", f"postgresql://u:1/{SECRET}@h/x", f"postgresql://{SECRET}@u:a@h/x",
+    f"mysql://u:{SECRET}@h/x", f"password='{SECRET}", f"passwort={SECRET}", f"password=a {SECRET}", f"u:{SECRET}@h",
+    f"service=x password={SECRET}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_no_secret_of_the_database_is_printed(pair, url):
+    pair = {f"SLOTBELL_TLS_{kind.upper()}": str(pair[kind]) for kind in ("certificate", "key")}
+    for arguments, more in ((["--set", f"database.url={url}"], {}), ([], {"SLOTBELL_DATABASE_URL": url})):
+        run = slotbelld("-c", "/dev/null", "--print-config", *arguments, **pair, **more)
+        assert run.returncode == 0 and "password=***" in run.stdout and SECRET not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_a_url_that_is_not_good_is_refused_without_its_secret(pair, url):
+    pair = {f"SLOTBELL_TLS_{kind.upper()}": str(pair[kind]) for kind in ("certificate", "key")}
+    for option in ("--print-config", "--check-config"):
+        run = slotbelld("-c", "/dev/null", option, **pair, SLOTBELL_DATABASE_URL=url)
+        assert run.returncode == 3 and "[database] url " in run.stderr and SECRET not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--set", "URL"], ["--set", "database url=URL"], ["--set", "databas.url=URL"], ["--set", "database.ur=URL"], ["--sett=database.url=URL"],
+    ["--check-config=URL"], ["URL"], ["database.url=URL"],
+], ids=" ".join)
+def test_a_url_in_the_wrong_place_is_not_repeated(arguments):
+    for url in (f"postgresql://u:{SECRET}@h.example.com/x?sslmode=require", f"host=h password={SECRET}"):
+        run = slotbelld("-c", "/dev/null", "--check-config", *(word.replace("URL", url) for word in arguments))
+        assert run.returncode in (2, 3) and run.stderr and SECRET not in run.stdout + run.stderr
+
+
+def test_a_line_of_the_file_that_has_lost_its_key_is_not_repeated(file):
+    for text in (f"[database]\nurl =\n{SECRET}@h/x?sslmode=require\n", f"[database]\nu:{SECRET}@h/x\n", f"{SECRET}@h/x?a=b\n",
+                 f"[postgresql://u:{SECRET}@h]\nx = 1\n", f"[database]\n{SECRET} @h\n"):  # fmt: skip
+        file.write_text(text)
+        run = slotbelld("-c", file, "--check-config")
+        assert run.returncode == 3 and SECRET not in run.stdout + run.stderr, text

@@ -15,10 +15,10 @@ LAYERS = {
         ["libwebsockets", "libuv", "openssl", "jansson"],
     ),
     "daemon/ops/": (["protocol/", "daemon/base/", "daemon/core/", "daemon/ops/"], ["libsystemd", "libuv", "inih", "jansson"]),
-    # schema_version.h is a number that the daemon and slotbellctl must agree on; doctor reads the daemon's
+    # schema_version.h is a number that the daemon and slotbellctl must agree on, conninfo.h what both may show; doctor reads the daemon's
     # configuration by the daemon's code.
     "daemon/ctl/": (
-        ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h", "daemon/ops/config.h",
+        ["protocol/", "daemon/base/", "daemon/ctl/", "daemon/store/schema_version.h", "daemon/store/conninfo.h", "daemon/ops/config.h",
          "daemon/ops/credential.h", "daemon/ops/descriptors.h"],
         ["libpq", "jansson", "openssl"],
     ),

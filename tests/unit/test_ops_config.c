@@ -236,13 +236,19 @@ static void a_file_that_is_not_there_is_named(void **state)
 		errors, "/nowhere/slotbelld.conf: cannot be read: No such file or directory"));
 }
 
+static void print_hidden(const char *url, FILE *out)
+{
+	(void)url;
+	(void)fputs("hidden", out);
+}
+
 static char *printed(void)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
-	sb_config_print(&config, out);
+	sb_config_print(&config, print_hidden, out);
 	(void)fclose(out);
 	return text;
 }
@@ -259,8 +265,7 @@ static void what_is_printed_can_be_read_again_and_shows_no_password(void **state
 		0);
 	text = printed();
 	assert_null(strstr(text, "secret"));
-	assert_non_null(
-		strstr(text, "url = postgresql://ada:***@db/x?password=***&sslmode=require\n"));
+	assert_non_null(strstr(text, "url = hidden\n"));
 	assert_int_equal(read_text(text), 0);
 	assert_int_equal(config.sessions_window, 9);
 	assert_int_equal(config.log_level, SB_LOG_DEBUG);

@@ -1,8 +1,10 @@
 /* Database URLs: which hosts they name, and what is refused without repeating it. */
+#include "daemon/store/conninfo.h"
 #include "daemon/store/url.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 /* cmocka.h wants those above before it */
@@ -92,6 +94,97 @@ static void the_environment_names_the_host_when_the_url_does_not(void **state)
 	sb_pg_url_free(url);
 }
 
+static char *shown(const char *text)
+{
+	char *words = NULL;
+	size_t len;
+	FILE *out = open_memstream(&words, &len);
+
+	sb_conninfo_print(text, out);
+	(void)fclose(out);
+	return words;
+}
+
+#define HIDDEN "(hidden: cannot be read)"
+
+/* Every form in which libpq takes a password. */
+static void no_secret_is_shown(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} cases[] = {
+		{"", ""},
+		{"postgresql:///x", "dbname=x"},
+		{"postgres://u@h1:1,h2:2/x", "user=u dbname=x host=h1,h2 port=1,2"},
+		{"postgresql://u:pw@h:1/x?sslmode=require",
+		 "user=u password=*** dbname=x host=h port=1 sslmode=require"},
+		{"postgresql://u:p%40w@h/x", "user=u password=*** dbname=x host=h"},
+		{"postgresql:///x?password=pw&user=u", "user=u password=*** dbname=x"},
+		{"postgresql:///x?pass%77ord=pw", "password=*** dbname=x"},
+		{"postgresql:///x?password=pw&password=", "password=*** dbname=x"},
+		{"postgresql://u:pw@h/x?password=pw2", "user=u password=*** dbname=x host=h"},
+		{"postgresql:///x?sslpassword=pw", "dbname=x sslpassword=***"},
+		{"password=pw host=h", "password=*** host=h"},
+		{"password = pw host = h", "password=*** host=h"},
+		{"password='p w' host=h", "password=*** host=h"},
+		{"password='p\\'w' host=h", "password=*** host=h"},
+		{"password=p\\ w host=h", "password=*** host=h"},
+		{"password\t=\t'pw'", "password=***"},
+		{"password=pw password=pw2", "password=***"},
+		{"sslpassword='p w' sslkey=/k", "sslkey=/k sslpassword=***"},
+		{"options='-c a=b\\'c'", "options='-c a=b\\'c'"},
+		{"application_name='a\\\\b' user=''", "user='' application_name='a\\\\b'"},
+		{"application_name='a\nb\033'", "application_name=a?b?"},
+		{"service=x passfile=/p", "service=x passfile=/p"},
+		/* Not to be read, or not as it was meant. */
+		{"password=pw host", HIDDEN},
+		{"password='pw", HIDDEN},
+		{"Password=pw", HIDDEN},
+		{"passwort=pw", HIDDEN},
+		{"mysql://u:pw@h/x", HIDDEN},
+		{"u:pw@h", HIDDEN},
+		{"postgresql://u:p@w@h/x", HIDDEN},
+		{"postgresql://u:p/w@h/x", HIDDEN},
+		{"postgresql://u:1/w@h/x", HIDDEN},
+		{"postgresql://u:1/@h", HIDDEN},
+		{"postgresql://u@v:pw@h/x", HIDDEN},
+		{"postgresql://u:p%zw@h/x", HIDDEN},
+		{"postgresql:///x?PASSWORD=pw", HIDDEN},
+		{"postgresql:///x?password=pw?user=u&", HIDDEN},
+		{"postgresql:///x?a=b&password=pw", HIDDEN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char *words = shown(cases[i].text), *again;
+
+		if (strcmp(words, cases[i].shown) != 0)
+			fail_msg("%s: %s, not %s", cases[i].text, words, cases[i].shown);
+		again = shown(words);
+		if (strcmp(words, HIDDEN) != 0)
+			assert_string_equal(again, words);
+		free(again);
+		free(words);
+	}
+}
+
+/* Else its password would stand in the log, as the host that cannot be found. */
+static void a_url_whose_password_spills_over_is_refused_without_a_word_of_it(void **state)
+{
+	static const char *const texts[] = {
+		"postgresql://u:p@secret@h/x", "postgresql://u:secret/w@h/x",
+		"postgresql://u:1/secret@h/x", "postgresql://u@secret:pw@h/x", "host=u:secret@h"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct sb_pg_url *url;
+		char why[256];
+
+		assert_int_equal(sb_pg_url_parse(texts[i], &url, why, sizeof(why)), -EINVAL);
+		assert_null(strstr(why, "secret"));
+	}
+}
+
 static const char *option_of(const PQconninfoOption *options, const char *keyword)
 {
 	for (; options->keyword; options++) {
@@ -136,6 +229,8 @@ int main(void)
 		cmocka_unit_test(hosts_and_ports_are_paired),
 		cmocka_unit_test(what_cannot_be_used_is_refused_and_not_repeated),
 		cmocka_unit_test(the_environment_names_the_host_when_the_url_does_not),
+		cmocka_unit_test(no_secret_is_shown),
+		cmocka_unit_test(a_url_whose_password_spills_over_is_refused_without_a_word_of_it),
 		cmocka_unit_test(an_attempt_takes_what_the_url_says_and_what_must_be),
 	};
 
