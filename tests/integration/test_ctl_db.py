@@ -230,6 +230,16 @@ def test_a_password_is_never_shown(bare, url, code):
     assert words and "kret" not in words
 
 
+@pytest.mark.parametrize("words", [
+    ["--databse=URL", "status"], ["URL", "status"], ["device", "URL"], ["db", "init", "URL"], ["status", "database=URL"], ["--json=URL", "status"],
+    ["status", "--databse=URL"],
+], ids=" ".join)
+def test_a_url_in_the_wrong_place_is_not_repeated(bare, words):
+    for url in ("postgresql://ada:sekret@localhost/x", "password='se kret'"):
+        said = bare.run(*(word.replace("URL", url) for word in words), expect=2).stderr
+        assert said.startswith("slotbellctl: ") and "kret" not in said
+
+
 def test_help_lists_every_command_and_each_has_examples(bare):
     listed = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  +[A-Z]", bare.run("--help").stdout, re.M)
     assert listed == ["db init", "db upgrade", "db new-epoch", "device enrol", "device list", "device rotate",
