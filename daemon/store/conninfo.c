@@ -10,7 +10,7 @@ static bool is_spilled(const PQconninfoOption *option)
 	if (strcmp(option->keyword, "host") == 0)
 		return *option->val && strchr(option->val + 1, '@') != NULL;
 	if (strcmp(option->keyword, "dbname") == 0)
-		return strchr(option->val, '@') != NULL;
+		return strpbrk(option->val, "@=") != NULL;
 	if (strcmp(option->keyword, "port") == 0)
 		return option->val[strspn(option->val, "0123456789,")] != '\0';
 	return false;

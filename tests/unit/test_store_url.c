@@ -147,6 +147,8 @@ static void no_secret_is_shown(void **state)
 		{"postgresql://u:p/w@h/x", HIDDEN},
 		{"postgresql://u:1/w@h/x", HIDDEN},
 		{"postgresql://u:1/@h", HIDDEN},
+		{"dbname='host=h password=pw'", HIDDEN},
+		{"postgresql:///x%20password=pw", HIDDEN},
 		{"postgresql://u@v:pw@h/x", HIDDEN},
 		{"postgresql://u:p%zw@h/x", HIDDEN},
 		{"postgresql:///x?PASSWORD=pw", HIDDEN},
