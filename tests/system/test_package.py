@@ -265,7 +265,7 @@ def test_members_of_the_old_group_are_named_and_not_moved(town):
     try:
         said = town.have()
         assert "Members of the group slotbell can read the TLS key" in said and "\n  | ada\n" in said
-        assert "adduser NAME slotbell-admin" in said and "deluser NAME slotbell" in said
+        assert "gpasswd --add NAME slotbell-admin" in said and "gpasswd --delete NAME slotbell" in said
         assert [town.box.run(f"getent group {group}").strip().split(":")[3] for group in ("slotbell", "slotbell-admin")] == [
             "slotbell,ada", ""]
     finally:
