@@ -1,5 +1,5 @@
 # The plug-in as far as it goes without a server; with one: integration/test_plugin_*.py.
-foreach(story session history comeback patience disk)
+foreach(story session history comeback pace patience disk)
 	sb_unit_test(test_plugin_${story} SOURCES plugin_world.c LIBS sb_plugin)
 endforeach()
 
@@ -9,12 +9,13 @@ function(sb_faulty_test name)
 	target_link_options(${name} PRIVATE
 		-Wl,--wrap=openat,--wrap=write,--wrap=fsync,--wrap=close,--wrap=renameat)
 endfunction()
-foreach(part choice http_answer ical parts report sse url)
+foreach(part choice http_answer ical ical_hostile parts report sse url)
 	sb_unit_test(test_plugin_${part} LIBS sb_plugin)
 endforeach()
 sb_faulty_test(test_plugin_file)
 sb_faulty_test(test_plugin_calendar)
 sb_faulty_test(test_plugin_state)
+sb_faulty_test(test_plugin_planted)
 sb_faulty_test(test_plugin_options) # for its folders
 sb_faulty_test(test_plugin_crash plugin_whole.c)
 # And this one no memory.

@@ -168,71 +168,6 @@ static void a_server_may_not_send_us_away_for_longer_than_an_hour(void **state)
 	}
 }
 
-static void say_reconnect(struct world *world, uint32_t min_ms, uint32_t max_ms)
-{
-	world_say(world,
-		  "{\"type\":\"welcome\",\"session\":\"s\",\"mailbox\":\"ada@example.com\","
-		  "\"cursor\":\"k.0\",\"head\":9,\"window\":32,\"heartbeat_seconds\":25,"
-		  "\"server_time\":\"2026-11-23T09:12:44.123456Z\","
-		  "\"reconnect\":{\"min_ms\":%u,\"max_ms\":%u},\"features\":[]}",
-		  min_ms, max_ms);
-}
-
-static void nor_by_the_back_off_that_its_welcome_asks_for(void **state)
-{
-	struct world *world = world_new(SB_MODE_LIVE);
-
-	(void)state;
-	world_open(world);
-	say_reconnect(world, UINT32_MAX, UINT32_MAX);
-	world_gone(world, 1006, "");
-	assert_int_equal(world->wait_ms, 3600000);
-	world_free(world);
-}
-
-static void connect_again(struct world *world)
-{
-	if (world->client.state == SB_CLIENT_WAITING)
-		world_pass(world, sb_client_deadline(&world->client) - world->now_ms);
-	assert_int_equal(world->client.state, SB_CLIENT_CONNECTING);
-	world_forget(world);
-}
-
-/* A server that welcomes, ends the session and wants us back at once. */
-static void a_server_may_not_keep_us_busy_with_coming_back(void **state)
-{
-	struct world *world = world_new(SB_MODE_LIVE);
-	uint64_t began_ms = world->now_ms;
-
-	(void)state;
-	for (int i = 0; i < 10 + SB_CLIENT_QUICK_MAX; i++) {
-		world_open(world);
-		say_reconnect(world, 0, 1);
-		if (i % 2)
-			say_goodbye(world, "busy", 1);
-		world_gone(world, 1013, "busy");
-		connect_again(world);
-	}
-	assert_true(world->now_ms - began_ms >= 10 * SB_CLIENT_PACE_MS);
-	began_ms = world->now_ms;
-	for (int i = 0; i < 10; i++) {
-		sb_client_on_gone(&world->client,
-				  &(struct sb_gone){.code = 1006, .words = "503", .has_hint = true},
-				  world->now_ms);
-		connect_again(world);
-	}
-	assert_true(world->now_ms - began_ms >= 10 * SB_CLIENT_PACE_MS);
-	/* One that lasted is followed by a quick one again. */
-	world_open(world);
-	say_reconnect(world, 0, 1);
-	world_pass(world, SB_CLIENT_PACE_MS);
-	began_ms = world->now_ms;
-	world_gone(world, 1006, "");
-	connect_again(world);
-	assert_true(world->now_ms - began_ms <= 1);
-	world_free(world);
-}
-
 /* ---- close codes ---- */
 
 static void these_codes_are_come_back_from_after_the_back_off(void **state)
@@ -444,8 +379,6 @@ int main(void)
 		cmocka_unit_test(a_goodbye_before_welcome_counts_too),
 		cmocka_unit_test(retry_after_of_an_http_answer_is_kept_to),
 		cmocka_unit_test(a_server_may_not_send_us_away_for_longer_than_an_hour),
-		cmocka_unit_test(nor_by_the_back_off_that_its_welcome_asks_for),
-		cmocka_unit_test(a_server_may_not_keep_us_busy_with_coming_back),
 		cmocka_unit_test(these_codes_are_come_back_from_after_the_back_off),
 		cmocka_unit_test(a_bug_is_said_and_tried_again_at_the_longest_wait),
 		cmocka_unit_test(a_refused_token_ends_it_with_words),

@@ -333,37 +333,6 @@ static void another_device_s_is_not_taken(void **state)
 	assert_int_equal(load_as(*state, 7, &found), SB_STATE_READ);
 }
 
-/* A cursor counts as an ack: a planted one would ack what was never written. */
-static void what_another_user_planted_is_not_believed(void **state)
-{
-	struct sb_progress progress = progress_at("k.43"), found;
-
-	if (geteuid() != 0)
-		skip();
-	assert_int_equal(save_as(*state, 7, &progress), 0);
-	assert_int_equal(chown(in_folder(*state, NAME), 65534, 65534), 0);
-	assert_int_equal(load_as(*state, 7, &found), SB_STATE_PLANTED);
-	assert_false(found.has_cursor);
-	assert_int_equal(save_as(*state, 7, &progress), 0);
-	assert_int_equal(load_as(*state, 7, &found), SB_STATE_READ);
-	file_put(*state, "elsewhere", "{\"cursor\":\"k.99\",\"failed\":[]}");
-	assert_int_equal(unlink(in_folder(*state, NAME)), 0);
-	assert_int_equal(symlink("elsewhere", in_folder(*state, NAME)), 0);
-	assert_int_equal(lchown(in_folder(*state, NAME), 65534, 65534), 0);
-	assert_int_equal(load_as(*state, 7, &found), SB_STATE_PLANTED);
-}
-
-static void a_lock_of_another_user_s_is_said(void **state)
-{
-	struct sb_state *opened;
-
-	if (geteuid() != 0)
-		skip();
-	file_put(*state, NAME ".lock", "");
-	assert_int_equal(chown(in_folder(*state, NAME ".lock"), 65534, 65534), 0);
-	assert_int_equal(sb_state_open(in_folder(*state, NAME), 7, &opened), -EPERM);
-}
-
 static void whichever_step_fails_the_old_state_stays(void **state)
 {
 	struct sb_progress old = progress_at("k.1"), next = progress_at("k.2"), found;
@@ -455,8 +424,6 @@ int main(void)
 		CASE(the_file_has_a_limit),
 		CASE(a_folder_in_its_place_is_damage_too),
 		CASE(another_device_s_is_not_taken),
-		CASE(what_another_user_planted_is_not_believed),
-		CASE(a_lock_of_another_user_s_is_said),
 		CASE(whichever_step_fails_the_old_state_stays),
 		CASE(it_is_on_the_disk_with_its_folder_s_entry_or_not_saved),
 		CASE(one_process_at_a_time),

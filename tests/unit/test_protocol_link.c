@@ -83,8 +83,7 @@ static void the_host_is_what_a_person_reads(void **state)
 		"https://meet.example.com\\@evil.example/",
 		"https://meet.example.com\\evil",
 		"https://meet%2eexample.com/",
-		"https://m\xc3\xa9"
-		"et.example/",
+		"https://\xc3\xa9.example/",
 		"https://a.example:",
 		"https://a.example:0/",
 		"https://a.example:65536/",
