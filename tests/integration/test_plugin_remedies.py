@@ -58,6 +58,46 @@ REMEDIES = {
     "another device's cursor is not used": Remedy(
         "state.c", "json_integer_value(device) != state->device_id", "0",
         "test_plugin_state", "another_device_s_is_not_taken"),
+    "a temporary file is a new one": Remedy(
+        "file.c", "\t\tif (snprintf(name, NAME_MAX + 1, \"%s.%016\" PRIx64 \".tmp\", stem, random) > NAME_MAX)\n\t\t\treturn -ENAMETOOLONG;\n"
+        "\t\tfd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL |",
+        "\t\tif (snprintf(name, NAME_MAX + 1, \"%s.tmp\", stem) > NAME_MAX)\n\t\t\treturn -ENAMETOOLONG;\n"
+        "\t\tfd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC |",
+        "test_plugin_file", "a_name_that_can_be_foreseen_is_not_written_to"),
+    "another user's state is not believed": Remedy(
+        "file.c", "\telse if (!is_owner_ours(&st))\n\t\terr = -EPERM;\n\telse\n\t\terr = read_open_file(", "\telse\n\t\terr = read_open_file(",
+        "test_plugin_planted", "what_another_user_planted_is_not_believed"),
+    "whoever reads the folder cannot hold its lock": Remedy(
+        "calendar.c", "err = sb_file_lock(calendar->dirfd, LOCK, &calendar->lockfd);", "err = flock(calendar->dirfd, 2 | 4) < 0 ? -errno : 0;",
+        "test_plugin_calendar", "a_lock_on_the_folder_holds_nobody_up"),
+    "an appointment of another uid is not overwritten": Remedy(
+        "calendar.c", "place->holds == SB_ICAL_ANOTHER || other.holds == SB_ICAL_THIS", "0",
+        "test_plugin_calendar", "two_uids_with_one_name_have_a_file_each"),
+    "a link that is not plain https is left out": Remedy(
+        "ical.c", "if (!url || !*url || sb_link_problem(url))", "if (!url || !*url)",
+        "test_plugin_ical_hostile", "a_link_that_is_not_plain_https_is_left_out"),
+    "an address has no header fields": Remedy(
+        "ical_text.c", "`{|}%?&#/,;:@[]()=", "`{|}",
+        "test_plugin_ical_hostile", "an_address_brings_no_header_fields_along"),
+    "U+0085 and its like end no line": Remedy(
+        "ical_text.c", "return character == '\\n' || character == 0x85 || character == 0x2028 || character == 0x2029;",
+        "return character == '\\n';",
+        "test_plugin_ical_hostile", "no_line_break_of_any_reader_begins_a_line"),
+    "JSON is escaped for a terminal": Remedy(
+        "report.c", "sb_clean_json(text)", "strdup(text)",
+        "test_plugin_report", "nor_can_json_and_it_keeps_the_value"),
+    "words are escaped for a terminal": Remedy(
+        "report.c", "sb_clean_words(words, false)", "strdup(words)",
+        "test_plugin_report", "what_others_wrote_cannot_steer_a_terminal"),
+    "an answer's values are counted": Remedy(
+        "http_answer.c", "|| values > VALUES_MAX", "",
+        "test_plugin_http_answer", "an_answer_does_not_grow_without_bound_when_it_is_read"),
+    "a welcome's back-off is bounded": Remedy(
+        "client_session.c", "smaller(welcome->reconnect_max_ms, SB_CLIENT_HINT_MAX_MS)", "welcome->reconnect_max_ms",
+        "test_plugin_pace", "a_welcome_may_not_ask_for_a_back_off_of_more_than_an_hour"),
+    "a server cannot keep us busy with coming back": Remedy(
+        "client_end.c", "++client->quick <= SB_CLIENT_QUICK_MAX", "1",
+        "test_plugin_pace", "a_server_may_not_keep_us_busy_with_coming_back"),
 }  # fmt: skip
 
 
