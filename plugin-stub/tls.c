@@ -35,6 +35,8 @@ int sb_tls_rule(SSL_CTX *ctx, const char *host, const char *ca)
 	int err;
 
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	/* In TLS 1.2 a server could ask for handshakes without end. */
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
 	err = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ? 0 : -ENOMEM;
 	if (!err)
 		err = trust(ctx, ca);

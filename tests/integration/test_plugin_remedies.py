@@ -80,8 +80,8 @@ REMEDIES = {
         "ical_text.c", "`{|}%?&#/,;:@[]()=", "`{|}",
         "test_plugin_ical_hostile", "an_address_brings_no_header_fields_along"),
     "U+0085 and its like end no line": Remedy(
-        "ical_text.c", "return character == '\\n' || character == 0x85 || character == 0x2028 || character == 0x2029;",
-        "return character == '\\n';",
+        "ical_text.c", "if (length > 0 && is_line_break(character)) {",
+        "if (length > 1) {\n\t\t\tmemcpy(to, text, length);\n\t\t\tto += length;\n\t\t} else if (length > 0 && is_line_break(character)) {",
         "test_plugin_ical_hostile", "no_line_break_of_any_reader_begins_a_line"),
     "JSON is escaped for a terminal": Remedy(
         "report.c", "sb_clean_json(text)", "strdup(text)",

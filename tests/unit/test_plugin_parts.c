@@ -1,9 +1,11 @@
-/* The plug-in's small parts: the jump of a clock, why a connection ended, file names, queues. */
+/* The plug-in's small parts: TLS' rules, the jump of a clock, why a connection ended, file names,
+ * queues. */
 #include "plugin-stub/calendar_name.h"
 #include "plugin-stub/ending.h"
 #include "plugin-stub/frames.h"
 #include "plugin-stub/jump.h"
 #include "plugin-stub/retry_after.h"
+#include "plugin-stub/tls.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,19 @@
 #include <string.h>
 /* cmocka.h wants those above before it */
 #include <cmocka.h>
+
+/* ---- TLS ---- */
+
+/* In TLS 1.2 each would cost us a handshake. */
+static void a_server_gets_no_further_handshakes_of_a_connection(void **state)
+{
+	SSL_CTX *ctx;
+
+	(void)state;
+	assert_int_equal(sb_tls_client_new("localhost", NULL, &ctx), 0);
+	assert_true(SSL_CTX_get_options(ctx) & SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_free(ctx);
+}
 
 /* ---- jump ---- */
 
@@ -269,6 +284,7 @@ static void parts_become_one_message_of_a_bounded_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_server_gets_no_further_handshakes_of_a_connection),
 		cmocka_unit_test(the_first_look_at_the_clocks_is_no_jump),
 		cmocka_unit_test(clocks_may_drift_and_looks_be_late),
 		cmocka_unit_test(a_clock_that_leaves_the_other_behind_has_jumped),
