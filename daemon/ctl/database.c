@@ -13,10 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nothing of ours is looked up along somebody's search_path, and times are the same everywhere. */
-#define SETTINGS                                                                  \
-	"SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD';" \
-	"SET client_min_messages = warning"
+/*
+ * The first statement of every connection. Whoever owns the database, or the
+ * role, may have set anything for it: where names are looked up, what a string
+ * literal or `= NULL` means, how values and names are written, where tables go.
+ */
+static const char settings[] =
+	"SELECT pg_catalog.set_config(name, value, false) FROM (VALUES ('search_path', ''),"
+	" ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),"
+	" ('bytea_output', 'hex'), ('client_min_messages', 'warning'),"
+	" ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'),"
+	" ('quote_all_identifiers', 'off'), ('row_security', 'on'), ('check_function_bodies', "
+	"'on'),"
+	" ('default_tablespace', ''), ('default_table_access_method', 'heap'),"
+	" ('default_transaction_isolation', 'read committed'),"
+	" ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none')) AS s (name, value)";
 
 static const char url_hint[] =
 	"It reads postgresql://USER:PASSWORD@HOST:PORT/NAME, where each of @ : / ? % within a\n"
@@ -31,7 +42,7 @@ bool sb_database_url_is_readable(const char *url)
 	return readable;
 }
 
-/* Warnings of the SQL that we ship are for the person; NOTICEs are off by SETTINGS. */
+/* Warnings of the SQL that we ship are for the person; NOTICEs are off by `settings`. */
 static void on_notice(void *data, const PGresult *notice)
 {
 	const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
@@ -46,11 +57,27 @@ static void on_notice(void *data, const PGresult *notice)
 
 static bool apply_settings(PGconn *database)
 {
-	PGresult *result = PQexec(database, SETTINGS);
-	bool applied = PQresultStatus(result) == PGRES_COMMAND_OK;
+	PGresult *result = PQexec(database, settings);
+	bool applied = PQresultStatus(result) == PGRES_TUPLES_OK;
 
 	PQclear(result);
 	return applied;
+}
+
+/* `words`: whether to say so if it is not. */
+static bool is_ours(PGconn *database, bool words)
+{
+	PGresult *result = PQexec(database, SB_SQL_FOREIGN_OWNER);
+	bool ours = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 0;
+
+	if (words && PQresultStatus(result) == PGRES_TUPLES_OK && !ours)
+		sb_ctl_fail(SB_WORDS_FOREIGN_OWNER
+			    "\n  hint: if it may go: DROP SCHEMA slotbell CASCADE;",
+			    PQgetvalue(result, 0, 0));
+	else if (words && !ours)
+		sb_database_complain(database, result, NULL, NULL);
+	PQclear(result);
+	return ours;
 }
 
 /* libpq ends its messages with a newline, and may have several lines. */
@@ -95,8 +122,12 @@ PGconn *sb_database_open(struct sb_ctl *ctl)
 	sb_need(database);
 	if (PQstatus(database) == CONNECTION_OK) {
 		PQsetNoticeReceiver(database, on_notice, NULL);
-		if (apply_settings(database))
-			return database;
+		if (apply_settings(database)) {
+			if (is_ours(database, true))
+				return database;
+			PQfinish(database);
+			return NULL;
+		}
 	}
 	say_connection_error(database);
 	PQfinish(database);
@@ -106,7 +137,8 @@ PGconn *sb_database_open(struct sb_ctl *ctl)
 bool sb_database_reopen(PGconn *database)
 {
 	PQreset(database);
-	return PQstatus(database) == CONNECTION_OK && apply_settings(database);
+	return PQstatus(database) == CONNECTION_OK && apply_settings(database) &&
+	       is_ours(database, false);
 }
 
 /* What to do about an error that PostgreSQL itself has no fitting advice for. */

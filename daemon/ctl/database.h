@@ -12,7 +12,19 @@
 
 /* A timestamptz as RFC 3339 text in UTC, in SQL; NULL stays NULL. */
 #define SB_SQL_INSTANT(value) \
-	"to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+	"pg_catalog.to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+
+/*
+ * A row if the schema is there and is not Slotbell's: whom it belongs to. Whoever
+ * may create in a database can make a schema slotbell; its functions would run
+ * with the rights of whoever calls them. So this is asked before the first call.
+ */
+#define SB_SQL_FOREIGN_OWNER                                                      \
+	"SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_namespace n" \
+	" JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner"                       \
+	" WHERE n.nspname = 'slotbell' AND r.rolname <> 'slotbell_owner'"
+#define SB_WORDS_FOREIGN_OWNER \
+	"the schema slotbell belongs to %s, not to slotbell_owner: Slotbell did not make it"
 
 /*
  * Connects to what --database or SLOTBELLCTL_DATABASE_URL names, with an empty

@@ -21,19 +21,22 @@ static enum sb_exit migrate(struct sb_ctl *ctl, PGconn *database, bool may_creat
 	struct sb_migrated migrated;
 	json_t *applied;
 
-	if (!sb_migrate(database, may_create, &migrated))
+	if (!sb_migrate(database, may_create, &migrated)) {
+		free(migrated.steps);
 		return SB_EXIT_FAILED;
+	}
 	if (migrated.count == 0)
 		sb_ctl_say("up to date: the schema is at version %d", migrated.version);
 	else
 		sb_ctl_say("done: the schema is at version %d", migrated.version);
-	if (!ctl->json)
-		return SB_EXIT_DONE;
 	applied = json_array();
 	for (size_t i = 0; i < migrated.count; i++)
-		json_array_append_new(applied,
-				      json_string(sb_schema_steps[migrated.first + i].name));
-	sb_print_json(json_pack("{s:i, s:o}", "version", migrated.version, "applied", applied));
+		json_array_append_new(applied, json_string(migrated.steps[i]->name));
+	free(migrated.steps);
+	if (ctl->json)
+		sb_print_json(
+			json_pack("{s:i, s:O}", "version", migrated.version, "applied", applied));
+	json_decref(applied);
 	return SB_EXIT_DONE;
 }
 
@@ -155,7 +158,7 @@ const struct sb_ctl_command sb_command_db_upgrade = {
 	.arguments = "",
 	.summary = "Brings an older schema to this version",
 	.help = "As `db init`, but a database without the schema is refused, so that a wrong URL\n"
-		"is noticed.\n"
+		"is noticed. It is run by a superuser, or by the role that ran `db init`.\n"
 		"\n"
 		"Examples:\n"
 		"  slotbellctl db upgrade\n",

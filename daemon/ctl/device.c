@@ -70,9 +70,9 @@ static bool resolve_expiry(PGconn *database, const struct sb_expiry *expiry, cha
 	const char *const values[] = {expiry->instant, *expiry->interval ? expiry->interval : NULL};
 	PGresult *result = sb_database_query(
 		database,
-		"SELECT " SB_SQL_INSTANT(
-			"t") ", t <= now() FROM (SELECT"
-			     " coalesce($1::timestamptz, now() + $2::interval)) AS expiry(t)",
+		"SELECT " SB_SQL_INSTANT("t") ", t <= pg_catalog.now() FROM (SELECT coalesce("
+					      "$1::timestamp with time zone, "
+					      "pg_catalog.now() + $2::interval)) AS expiry(t)",
 		2, values);
 	const char *instant = result ? sb_database_value(result, 0, 0) : NULL;
 	bool good = result && (!instant || *PQgetvalue(result, 0, 1) == 'f');
@@ -100,9 +100,10 @@ static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mail
 		goto out;
 	result = sb_database_query(
 		database,
-		"SELECT slotbell.enrol(mailbox => $1::text, label => $2::text,"
-		" expires_at => $3::timestamptz, salt => $4::bytea,"
-		" hash => $5::bytea), lower($1::text)",
+		"SELECT slotbell.enrol(mailbox => $1::pg_catalog.text,"
+		" label => $2::pg_catalog.text, expires_at => $3::timestamp with time zone,"
+		" salt => $4::pg_catalog.bytea, hash => $5::pg_catalog.bytea),"
+		" pg_catalog.lower($1::pg_catalog.text)",
 		5, (const char *const[]){mailbox, label, expires_at, secret.salt, secret.hash});
 	if (!result)
 		goto out;
@@ -164,8 +165,9 @@ static bool keep_expiry(PGconn *database, const char *id, char **ret_instant)
 {
 	PGresult *result = sb_database_query(
 		database,
-		"SELECT " SB_SQL_INSTANT("expires_at") ", coalesce(expires_at <= now(), false) "
-						       "FROM slotbell.devices WHERE id = $1",
+		"SELECT " SB_SQL_INSTANT(
+			"expires_at") ", coalesce(expires_at <= pg_catalog.now(), false) "
+				      "FROM slotbell.devices WHERE id = $1",
 		1, (const char *const[]){id});
 	bool good = result != NULL;
 	const char *instant = NULL;
@@ -202,8 +204,8 @@ static enum sb_exit rotate(struct sb_ctl *ctl, PGconn *database, const char *id,
 		goto out;
 	result = sb_database_query(
 		database,
-		"SELECT slotbell.rotate(device => $1::bigint, salt => $2::bytea, hash => $3::bytea,"
-		" expires_at => $4::timestamptz),"
+		"SELECT slotbell.rotate(device => $1::bigint, salt => $2::pg_catalog.bytea,"
+		" hash => $3::pg_catalog.bytea, expires_at => $4::timestamp with time zone),"
 		" (SELECT mailbox FROM slotbell.devices WHERE id = $1::bigint)",
 		4, (const char *const[]){id, secret.salt, secret.hash, expires_at});
 	if (!result)

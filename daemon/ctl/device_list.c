@@ -25,7 +25,7 @@ static const char
 	list_sql[] =
 		"SELECT id, mailbox, label,"
 		" CASE WHEN revoked_at IS NOT NULL THEN 'revoked'"
-		"      WHEN expires_at <= now() THEN 'expired'"
+		"      WHEN expires_at <= pg_catalog.now() THEN 'expired'"
 		"      WHEN stale_at IS NOT NULL THEN 'stale' ELSE 'live' END,"
 		" head - acked, " SB_SQL_INSTANT("last_seen_at") ", " SB_SQL_INSTANT("expires_at") ", acked, head, epoch, " SB_SQL_INSTANT(
 			"created_at") ", " SB_SQL_INSTANT("revoked_at") " FROM slotbell.devices "

@@ -62,6 +62,17 @@ static bool apply_settings(PGconn *database, char **ret_why)
 	return result != NULL;
 }
 
+static bool is_ours(PGconn *database, char **ret_why)
+{
+	PGresult *result = sb_doctor_query(database, SB_SQL_FOREIGN_OWNER, 0, NULL, ret_why);
+	bool ours = result && PQntuples(result) == 0;
+
+	if (result && !ours)
+		sb_need(asprintf(ret_why, SB_WORDS_FOREIGN_OWNER, PQgetvalue(result, 0, 0)) >= 0);
+	PQclear(result);
+	return ours;
+}
+
 PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
 {
 	/* What stands after the URL cannot be set by it; what stands before is a default. */
@@ -89,7 +100,7 @@ PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
 	if (PQstatus(database) == CONNECTION_BAD || !finish_connect(database))
 		*ret_why = words(PQstatus(database) == CONNECTION_BAD ? PQerrorMessage(database)
 								      : "it does not answer");
-	else if (apply_settings(database, ret_why))
+	else if (apply_settings(database, ret_why) && is_ours(database, ret_why))
 		return database;
 	PQfinish(database);
 	return NULL;

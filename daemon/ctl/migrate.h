@@ -31,17 +31,20 @@ extern const struct sb_schema_step sb_schema_steps[];
 extern const size_t sb_schema_step_count;
 
 struct sb_migrated {
-	int version;  /* the schema's now */
-	size_t first; /* the steps that were applied just now: */
-	size_t count; /* sb_schema_steps[first] and the next ones */
+	int version;			     /* the schema's now */
+	const struct sb_schema_step **steps; /* that were applied just now; to be freed */
+	size_t count;
 };
 
 /*
  * Applies the steps that the database has not seen, each in one transaction
- * with its row in slotbell.migration, under an advisory lock, so that two at
- * once are safe. What is applied is said as it goes. `may_create`: a database
- * without the schema gets it; else that is refused, as is a newer schema than
- * ours. False: said why; steps before the one that failed stay applied.
+ * with its row in slotbell.migration and with that table locked, so that two at
+ * once are safe: each applies what the other has not. What is applied is said
+ * as it goes. `may_create`: a database without the schema gets it; else that is
+ * refused, as is a newer schema than ours, and one that is not to be believed
+ * (trust.h). Whoever is no superuser acts as slotbell_owner within those
+ * transactions, and is no member of it afterwards. False: said why; steps
+ * before the one that failed stay applied.
  */
 bool sb_migrate(PGconn *database, bool may_create, struct sb_migrated *ret_migrated);
 

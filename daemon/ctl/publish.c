@@ -239,10 +239,13 @@ static enum sb_exit publish(struct sb_ctl *ctl, const struct typed *typed)
 	details = as_parameter(typed->details);
 	result = sb_database_query(
 		database,
-		"SELECT slotbell.publish(mailbox => $1::text, uid => $2::text,"
-		" starts_at => coalesce($3::timestamptz, $4::timestamp AT TIME ZONE $6::text),"
-		" duration_minutes => $5::int, time_zone => $6::text, subject => $7::text,"
-		" attendees => $8::jsonb, change => $9::text, details => $10::jsonb)",
+		"SELECT slotbell.publish(mailbox => $1::pg_catalog.text, uid => "
+		"$2::pg_catalog.text,"
+		" starts_at => coalesce($3::timestamp with time zone,"
+		"  $4::timestamp AT TIME ZONE $6::pg_catalog.text),"
+		" duration_minutes => $5::int, time_zone => $6::pg_catalog.text,"
+		" subject => $7::pg_catalog.text, attendees => $8::pg_catalog.jsonb,"
+		" change => $9::pg_catalog.text, details => $10::pg_catalog.jsonb)",
 		10,
 		(const char *const[]){
 			typed->mailbox, typed->uid, is_local ? NULL : typed->starts_at,

@@ -133,7 +133,8 @@ static enum look catch_up(struct tail *tail)
 	bool more = true;
 
 	sb_need(asprintf(&sql,
-			 "SELECT %s FROM slotbell.events(mailbox => $1::text, after => $2::bigint,"
+			 "SELECT %s FROM slotbell.events(mailbox => $1::pg_catalog.text, after => "
+			 "$2::bigint,"
 			 " max_events => " PAGE ") ORDER BY seq",
 			 sb_event_columns) >= 0);
 	while (more) {
@@ -158,7 +159,8 @@ static enum look show_backlog(struct tail *tail, long long lines)
 	PGresult *result;
 
 	sb_need(asprintf(&sql,
-			 "SELECT %s FROM (SELECT * FROM slotbell.events(mailbox => $1::text,"
+			 "SELECT %s FROM (SELECT * FROM slotbell.events(mailbox => "
+			 "$1::pg_catalog.text,"
 			 " after => 0, max_events => 2147483647) ORDER BY seq DESC LIMIT %lld)"
 			 " AS newest ORDER BY seq",
 			 sb_event_columns, lines > 0 ? lines : 1) >= 0);
@@ -177,7 +179,8 @@ static enum look warn_if_nobody_listens(struct tail *tail)
 {
 	enum look look;
 	PGresult *result = ask(tail,
-			       "SELECT 1 FROM slotbell.devices WHERE mailbox = lower($1::text)"
+			       "SELECT 1 FROM slotbell.devices WHERE mailbox ="
+			       " pg_catalog.lower($1::pg_catalog.text)"
 			       " AND revoked_at IS NULL LIMIT 1",
 			       1, (const char *const[]){tail->mailbox}, &look);
 

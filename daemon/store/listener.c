@@ -1,6 +1,7 @@
 /* LISTEN, hear, prove, again. See listener.h. */
 #include "daemon/store/listener.h"
 #include "daemon/base/log.h"
+#include "daemon/store/first.h"
 #include "daemon/store/link.h"
 #include "daemon/store/parts.h"
 #include "daemon/store/words.h"
@@ -99,9 +100,11 @@ static void on_connected(struct sb_pg_link_user *user)
 	 * committed. A server that closes idle sessions must not close this one.
 	 */
 	(void)snprintf(sql, sizeof(sql),
-		       "SELECT pg_is_in_recovery(), pg_backend_pid(); "
-		       "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = "
-		       "'idle_session_timeout'; "
+		       SB_PG_FIRST
+		       "; "
+		       "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid(); "
+		       "SELECT pg_catalog.set_config(s.name, '0', false) "
+		       "FROM pg_catalog.pg_settings s WHERE s.name = 'idle_session_timeout'; "
 		       "LISTEN " WAKE "; LISTEN " CONTROL "; LISTEN %s",
 		       listener->channel);
 	if (PQsendQuery(conn, sql) != 1)

@@ -1,5 +1,6 @@
-/* Four questions in one round trip, each with words for its refusal. See setup.h. */
+/* Settings and questions in one round trip, each with words for its refusal. See setup.h. */
 #include "daemon/store/setup.h"
+#include "daemon/store/first.h"
 #include "daemon/store/login.h"
 #include "daemon/store/schema_version.h"
 #include "daemon/store/words.h"
@@ -18,7 +19,7 @@ const struct sb_pg_kind_table *const sb_pg_kind_tables[SB_PG_KIND_COUNT] = {
 	[SB_PG_KIND_PRESENCE] = &sb_pg_kind_presence,
 };
 
-enum step { SERVER, VERSION, RIGHTS, PREPARES, LOGIN = PREPARES + SB_PG_KIND_COUNT };
+enum step { FIRST, OWNED, SERVER, VERSION, RIGHTS, PREPARES, LOGIN = PREPARES + SB_PG_KIND_COUNT };
 
 static int send_text(PGconn *conn, const char *sql)
 {
@@ -28,30 +29,34 @@ static int send_text(PGconn *conn, const char *sql)
 /* Session settings come along: what a role or a database may have set is not for us. */
 static int send_server(PGconn *conn, const struct sb_pg_config *config)
 {
-	char sql[768];
+	char sql[1024];
 
 	(void)snprintf(sql, sizeof(sql),
-		       "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
-		       "pg_backend_pid(), "
-		       "set_config('lock_timeout', '%" PRIu32 "', false), "
-		       "set_config('statement_timeout', '%" PRIu32 "', false), "
-		       "set_config('default_transaction_isolation', 'read committed', false), "
-		       "set_config('jit', 'off', false), "
-		       "(SELECT count(set_config(name, '0', false)) FROM pg_settings "
-		       "WHERE name = 'idle_session_timeout')",
+		       "SELECT pg_catalog.pg_is_in_recovery(), "
+		       "pg_catalog.current_setting('transaction_read_only'), "
+		       "pg_catalog.pg_backend_pid(), "
+		       "pg_catalog.set_config('lock_timeout', '%" PRIu32 "', false), "
+		       "pg_catalog.set_config('statement_timeout', '%" PRIu32 "', false), "
+		       "pg_catalog.set_config('default_transaction_isolation', 'read committed', "
+		       "false), "
+		       "pg_catalog.set_config('jit', 'off', false), "
+		       "(SELECT pg_catalog.count(pg_catalog.set_config(s.name, '0', false)) "
+		       "FROM pg_catalog.pg_settings s WHERE s.name = 'idle_session_timeout')",
 		       config->lock_timeout_ms, config->statement_timeout_ms);
 	return send_text(conn, sql);
 }
 
 static int send_rights(PGconn *conn)
 {
-	char sql[1024];
+	char sql[1536];
 	int len = snprintf(sql, sizeof(sql),
-			   "SELECT bool_and(may IS NOT NULL), bool_and(may) FROM (VALUES ");
+			   "SELECT pg_catalog.bool_and(may IS NOT NULL), pg_catalog.bool_and(may) "
+			   "FROM (VALUES ");
 
 	for (int kind = 0; kind < SB_PG_KIND_COUNT; kind++)
 		len += snprintf(sql + len, sizeof(sql) - (size_t)len,
-				"%s(has_function_privilege(to_regprocedure('%s'), 'EXECUTE'))",
+				"%s(pg_catalog.has_function_privilege("
+				"pg_catalog.to_regprocedure('%s'), 'EXECUTE'))",
 				kind ? ", " : "", sb_pg_kind_tables[kind]->signature);
 	(void)snprintf(sql + len, sizeof(sql) - (size_t)len, ") AS rights (may)");
 	return send_text(conn, sql);
@@ -60,7 +65,8 @@ static int send_rights(PGconn *conn)
 int sb_pg_setup_send(struct sb_pg_setup *setup, PGconn *conn, const struct sb_pg_config *config)
 {
 	*setup = (struct sb_pg_setup){0};
-	if (PQenterPipelineMode(conn) != 1 || send_server(conn, config) < 0 ||
+	if (PQenterPipelineMode(conn) != 1 || send_text(conn, SB_PG_FIRST) < 0 ||
+	    send_text(conn, SB_PG_OWNED) < 0 || send_server(conn, config) < 0 ||
 	    send_text(conn, "SELECT slotbell.schema_version()") < 0 || send_rights(conn) < 0)
 		return -EIO;
 	for (enum sb_pg_kind kind = 0; kind < SB_PG_KIND_COUNT; kind++) {

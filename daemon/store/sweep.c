@@ -1,6 +1,7 @@
 /* Ask for the lock, sweep, rest, again. See sweep.h. */
 #include "daemon/store/sweep.h"
 #include "daemon/base/log.h"
+#include "daemon/store/first.h"
 #include "daemon/store/link.h"
 #include "daemon/store/parts.h"
 #include "daemon/store/words.h"
@@ -59,6 +60,7 @@ static void tell(struct sb_pg_sweep *sweep, const char *why)
 
 /* ---- what is sent ---- */
 
+/* One statement; or several, if they have no parameters. */
 static void send_statement(struct sb_pg_sweep *sweep, enum step step, const char *sql, int count,
 			   const char *const *values)
 {
@@ -68,7 +70,8 @@ static void send_statement(struct sb_pg_sweep *sweep, enum step step, const char
 	sweep->step = step;
 	sweep->in_flight = true;
 	sweep->sent_ns = uv_hrtime();
-	if (!conn || PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 0) != 1)
+	if (!conn || (count ? PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 0)
+			    : PQsendQuery(conn, sql)) != 1)
 		sb_pg_link_drop(sweep->link, conn ? PQerrorMessage(conn) : "no connection");
 	sb_pg_link_flush(sweep->link);
 	(void)uv_timer_start(&sweep->timer, on_timer,
@@ -81,17 +84,19 @@ static void send_statement(struct sb_pg_sweep *sweep, enum step step, const char
  */
 static void send_setup(struct sb_pg_sweep *sweep)
 {
-	char sql[768];
+	char sql[1024];
 
 	(void)snprintf(
 		sql, sizeof(sql),
-		"SELECT pg_is_in_recovery(), set_config('synchronous_commit', 'off', false), "
-		"set_config('lock_timeout', '%d', false), "
-		"set_config('statement_timeout', '%" PRIu32 "', false), "
-		"set_config('default_transaction_isolation', 'read committed', false), "
-		"set_config('jit', 'off', false), "
-		"(SELECT count(set_config(name, '%d', false)) FROM pg_settings "
-		"WHERE name = 'idle_session_timeout')",
+		SB_PG_FIRST
+		"; " SB_PG_OWNED "; SELECT pg_catalog.pg_is_in_recovery(), "
+		"pg_catalog.set_config('synchronous_commit', 'off', false), "
+		"pg_catalog.set_config('lock_timeout', '%d', false), "
+		"pg_catalog.set_config('statement_timeout', '%" PRIu32 "', false), "
+		"pg_catalog.set_config('default_transaction_isolation', 'read committed', false), "
+		"pg_catalog.set_config('jit', 'off', false), "
+		"(SELECT pg_catalog.count(pg_catalog.set_config(s.name, '%d', false)) "
+		"FROM pg_catalog.pg_settings s WHERE s.name = 'idle_session_timeout')",
 		LOCK_TIMEOUT_MS, sb_pg_settings(sweep->pg)->statement_timeout_ms, IDLE_TIMEOUT_MS);
 	send_statement(sweep, SETUP, sql, 0, NULL);
 }

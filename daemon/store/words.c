@@ -1,5 +1,6 @@
 /* SQLSTATEs into sentences. See words.h and PostgreSQL's appendix A. */
 #include "daemon/store/words.h"
+#include "daemon/store/first.h"
 #include "daemon/store/schema_version.h"
 #include <limits.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ void sb_pg_words(char *ret_words, size_t size, const PGconn *conn, const PGresul
 	static const char *const missing[] = {"3F000", "42883", "42P01", NULL};
 	static const char *const denied[] = {"42501", NULL};
 	static const char *const standby[] = {"25006", NULL};
+	static const char *const foreign[] = {SB_PG_FOREIGN, NULL};
 	const char *state = sb_pg_sqlstate(result);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *user = PQuser(conn);
@@ -48,6 +50,11 @@ void sb_pg_words(char *ret_words, size_t size, const PGconn *conn, const PGresul
 		(void)snprintf(ret_words, size,
 			       "the role \"%s\" lacks rights; GRANT slotbell_daemon TO \"%s\"",
 			       user, user);
+	else if (is_any_of(state, foreign))
+		(void)snprintf(ret_words, size,
+			       "the schema slotbell in database \"%s\" does not belong to "
+			       "slotbell_owner: Slotbell did not make it",
+			       PQdb(conn));
 	else if (is_any_of(state, standby))
 		(void)snprintf(ret_words, size, "%s", SB_PG_WORDS_STANDBY);
 	else

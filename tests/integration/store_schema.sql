@@ -1,7 +1,8 @@
 -- A stand-in for config/sql with the same functions and with faults to switch
 -- on: what the store does when the database misbehaves is what these tests ask,
 -- not what the functions compute.
-CREATE SCHEMA slotbell;
+DO $$ BEGIN CREATE ROLE slotbell_owner; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner;
 CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {version}';
 
 CREATE TABLE slotbell.device (id bigint PRIMARY KEY, session_no bigint NOT NULL DEFAULT 0,

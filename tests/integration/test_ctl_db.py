@@ -5,14 +5,13 @@ import subprocess
 
 import psycopg
 import pytest
-from ctl_support import ADA, ROOT, SECONDS, program, wait_until
+from ctl_support import ADA, ROOT, SECONDS, program
 
 pytest_plugins = ["fixtures_ctl"]
 
 FILES = sorted((ROOT / "config/sql").glob("[0-9]*"))
 NAMES = [file.stem for file in FILES]
 VERSIONS = [int(name.split("_")[0]) for name in NAMES]
-LOCK = int.from_bytes(b"Slotbell", "big")
 
 
 def versions(ctl):
@@ -55,20 +54,49 @@ def test_json_tells_the_version_and_what_was_applied(bare):
     assert bare.json("db", "upgrade") == [{"version": VERSIONS[-1], "applied": []}]
 
 
+def finish(*running):
+    """The steps that these applied between them."""
+    words = [process.communicate(timeout=SECONDS)[1] for process in running]
+    assert {process.returncode for process in running} == {0}, words
+    return re.findall(r"^applying (\S+)$", "\n".join(words), re.M)
+
+
+def wait_for_words(*running):
+    for process in running:
+        assert "waiting for another slotbellctl" in process.stderr.readline()
+
+
 def test_two_inits_at_once_take_turns(bare):
-    with bare.connect() as holder:
-        holder.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    with bare.connect(autocommit=False) as other:
+        other.execute("CREATE SCHEMA slotbell")
         both = [bare.start("db", "init"), bare.start("db", "init")]
-        wait_until(
-            lambda: holder.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                                   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                                   ).fetchone() == (2,),
-            "both wait for the lock",
-        )  # fmt: skip
-    words = [process.communicate(timeout=SECONDS)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], words
-    assert all("waiting for another slotbellctl" in word for word in words)
-    assert sorted("up to date" in word for word in words) == [False, True]
+        wait_for_words(*both)
+        other.rollback()
+    assert sorted(finish(*both)) == NAMES
+    assert versions(bare) == VERSIONS
+
+
+def test_two_upgrades_at_once_take_turns(bare):
+    apply_first(bare)
+    with bare.connect(autocommit=False) as other:
+        other.execute("LOCK TABLE slotbell.migration IN SHARE ROW EXCLUSIVE MODE")
+        both = [bare.start("db", "upgrade"), bare.start("db", "init")]
+        wait_for_words(*both)
+        other.rollback()
+    assert sorted(finish(*both)) == NAMES[1:]
+    assert versions(bare) == VERSIONS
+
+
+def test_a_step_that_an_older_slotbellctl_applies_meanwhile_is_not_applied_again(bare):
+    """It takes no lock but that of the row which it records."""
+    apply_first(bare)
+    with bare.connect(autocommit=False) as older:
+        older.execute(FILES[1].read_text())
+        older.execute("INSERT INTO slotbell.migration VALUES (%s, %s)", (VERSIONS[1], NAMES[1]))
+        process = bare.start("db", "upgrade")
+        wait_for_words(process)
+        older.commit()
+    assert finish(process) == NAMES[2:]
     assert versions(bare) == VERSIONS
 
 

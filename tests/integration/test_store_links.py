@@ -183,16 +183,18 @@ def test_a_read_only_server_is_refused_in_words(server):
 
 @pytest.mark.parametrize("sql_before,words", [
     ("", "run slotbellctl db init"),
-    ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 0'",
+    ("CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 0'",
      f"too old, this slotbelld needs {VERSION}; run slotbellctl db upgrade"),
-    ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 999'",
+    ("CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT 999'",
      "version 999 and too new"),
-    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) - 1}'",
+    (f"CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) - 1}'",
      f"version {int(VERSION) - 1} and too old"),
-    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) + 2}'",
+    (f"CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {int(VERSION) + 2}'",
      f"version {int(VERSION) + 2} and too new, this slotbelld works with {VERSION} and {int(VERSION) + 1}"),
-    (f"CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}'",
+    (f"CREATE SCHEMA slotbell AUTHORIZATION slotbell_owner; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE sql AS 'SELECT {VERSION}'",
      "lacks functions"),
+    ("CREATE SCHEMA slotbell; CREATE FUNCTION slotbell.schema_version() RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''it ran''; END'",
+     "does not belong to slotbell_owner"),
 ])  # fmt: skip
 def test_a_schema_that_is_not_ours_is_refused_in_words(server, sql_before, words):
     server.drop_database("other")
