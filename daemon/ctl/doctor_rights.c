@@ -6,7 +6,9 @@
 /* As docs/database.md has it; a test compares it with what the schema grants. */
 #define NEEDED                                                                          \
 	"('authenticate'), ('fetch'), ('ack'), ('sent'), ('presence'), ('reconcile'), " \
-	"('sweep_alone'), ('sweep'), ('schema_version')"
+	"('sweep_step'), ('schema_version')"
+/* What the role may call besides: for the daemon of the release before. */
+#define KEPT "'sweep_alone', 'sweep'"
 
 enum { USAGE, LACKS, MORE_FUNCTIONS, TABLES, ATTRIBUTES };
 
@@ -21,7 +23,8 @@ static const char sql[] =
 	" (SELECT pg_catalog.string_agg(n.name, ', ') FROM needed n"
 	"  WHERE NOT EXISTS (SELECT FROM of_ours o WHERE o.name = n.name AND o.may)),"
 	" (SELECT pg_catalog.string_agg(o.name, ', ' ORDER BY o.name) FROM of_ours o"
-	"  WHERE o.may AND o.name NOT IN (SELECT n.name FROM needed n)),"
+	"  WHERE o.may AND o.name NOT IN (SELECT n.name FROM needed n) AND o.name NOT IN (" KEPT
+	")),"
 	" (SELECT pg_catalog.string_agg(c.relname, ', ' ORDER BY c.relname) FROM "
 	"pg_catalog.pg_class c"
 	"  WHERE c.relnamespace = 'slotbell'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')"

@@ -49,10 +49,11 @@ static const char trace_sql[] =
 	"     WHEN d.expires_at <= pg_catalog.now() THEN 'expired' WHEN d.stale_at IS NOT NULL "
 	"THEN 'stale'"
 	"     ELSE 'live' END"
-	" FROM zulu, slotbell.delivery_of($1, $2) v"
+	" FROM zulu, slotbell.delivery v"
 	" LEFT JOIN slotbell.devices d ON d.id = v.device"
 	" LEFT JOIN LATERAL (SELECT session, since FROM slotbell.presence"
 	"   WHERE device = v.device ORDER BY since DESC LIMIT 1) p ON true"
+	" WHERE v.uid = $1 AND ($2::text IS NULL OR v.mailbox = lower($2))"
 	" ORDER BY v.mailbox, v.seq, v.device";
 
 static const char *text(const PGresult *result, int row, int column)

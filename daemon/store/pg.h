@@ -142,7 +142,7 @@ struct sb_pg_kind_counters {
 	uint64_t seconds[SB_PG_BUCKETS + 1]; /* statements by time; not cumulative */
 };
 
-/* What a sweep counts: the columns of slotbell.sweep(), in order. */
+/* What a sweep counts: the columns of slotbell.sweep_step(), in order. */
 #define SB_PG_SWEPTS(X)         \
 	X(EVENTS, "events")     \
 	X(EXPIRED, "expired")   \

@@ -1,4 +1,4 @@
-/* Ask for the lock, sweep, rest, again. See sweep.h. */
+/* Sweep, rest, again. See sweep.h. */
 #include "daemon/store/sweep.h"
 #include "daemon/base/log.h"
 #include "daemon/store/first.h"
@@ -20,10 +20,10 @@
 #define BACKOFF_MAX_MS 30000
 
 /* What was sent last. */
-enum step { SETUP, LOCK, SWEEP };
+enum step { SETUP, SWEEP };
 
-/* Columns of slotbell.sweep() before those of enum sb_pg_swept. */
-enum { NEXT_MAILBOX, NEXT_DEVICE, COUNTS };
+/* Columns of slotbell.sweep_step() before those of enum sb_pg_swept. */
+enum { HELD, NEXT_MAILBOX, NEXT_DEVICE, COUNTS };
 
 struct sb_pg_sweep {
 	struct sb_pg_link_user user; /* first */
@@ -33,7 +33,7 @@ struct sb_pg_sweep {
 	bool started;
 	bool in_flight;
 	enum step step;
-	bool locked;	       /* what the last LOCK said */
+	bool held;	       /* the last step said that the lease is ours */
 	uint64_t sent_ns;      /* the statement in flight */
 	uint64_t pause_ms;     /* before the next one */
 	int64_t after_mailbox; /* where the next statement goes on */
@@ -119,11 +119,11 @@ static void send_sweep(struct sb_pg_sweep *sweep)
 	}
 	send_statement(
 		sweep, SWEEP,
-		"SELECT next_mailbox, next_device, events, expired, bookings, receipts, stale, "
-		"removed "
-		"FROM slotbell.sweep($1, $2, $3::int, $4::int, $5::int, $6::int, $7::int, $8::int)",
+		"SELECT held, next_mailbox, next_device, events, expired, bookings, receipts, "
+		"stale, removed "
+		"FROM slotbell.sweep_step($1, $2, $3::int, $4::int, $5::int, $6::int, $7::int, "
+		"$8::int)",
 		COUNT, values);
-	sb_pg_counting(sweep->pg)->sweeps++;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -132,10 +132,8 @@ static void on_timer(uv_timer_t *timer)
 
 	if (sweep->in_flight)
 		sb_pg_link_drop(sweep->link, "a statement of the sweep got no answer in time");
-	else if (sweep->locked)
-		send_sweep(sweep);
 	else
-		send_statement(sweep, LOCK, "SELECT slotbell.sweep_alone()", 0, NULL);
+		send_sweep(sweep);
 }
 
 /* ---- what comes back ---- */
@@ -162,17 +160,34 @@ static void end_round(struct sb_pg_sweep *sweep)
 	memset(sweep->round, 0, sizeof(sweep->round));
 }
 
+/* Whether the lease is ours, as the step that was answered just now says. */
+static void set_held(struct sb_pg_sweep *sweep, bool held)
+{
+	const struct sb_pg_config *config = sb_pg_settings(sweep->pg);
+
+	if (held && !sweep->held)
+		sb_log(SB_LOG_NOTICE, "sweeping",
+		       "retention_days=%" PRIu32 " receipts_days=%" PRIu32 " stale_days=%" PRIu32,
+		       config->retention_days, config->receipts_days, config->stale_days);
+	sweep->held = held;
+	sb_pg_counting(sweep->pg)->sweeping = held;
+}
+
 static void swept(struct sb_pg_sweep *sweep, const PGresult *result)
 {
 	struct sb_pg_counters *counters = sb_pg_counting(sweep->pg);
 
+	sweep->told[0] = '\0';
+	set_held(sweep, PQgetvalue(result, 0, HELD)[0] == 't');
+	if (!sweep->held)
+		return;
+	counters->sweeps++;
 	for (int i = 0; i < SB_PG_SWEPT_COUNT; i++) {
 		uint64_t count = (uint64_t)number(result, COUNTS + i);
 
 		sweep->round[i] += count;
 		counters->swept[i] += count;
 	}
-	sweep->told[0] = '\0';
 	sweep->after_device = number(result, NEXT_DEVICE);
 	sweep->after_mailbox = number(result, NEXT_MAILBOX);
 	if (!PQgetisnull(result, 0, NEXT_MAILBOX)) {
@@ -195,19 +210,11 @@ static void judge(struct sb_pg_sweep *sweep, const PGresult *result)
 			sb_pg_link_drop(sweep->link, words);
 		else
 			tell(sweep, words); /* the next time, perhaps */
+		sb_pg_counting(sweep->pg)->sweeps += sweep->step == SWEEP;
 	} else if (PQntuples(result) != 1) {
 		sb_pg_link_drop(sweep->link, "the sweep got an answer that makes no sense");
 	} else if (sweep->step == SETUP && PQgetvalue(result, 0, 0)[0] == 't') {
 		sb_pg_link_drop(sweep->link, SB_PG_WORDS_STANDBY);
-	} else if (sweep->step == LOCK && PQgetvalue(result, 0, 0)[0] == 't') {
-		sweep->locked = true;
-		sweep->pause_ms = 0;
-		sb_pg_counting(sweep->pg)->sweeping = true;
-		sb_log(SB_LOG_NOTICE, "sweeping",
-		       "retention_days=%" PRIu32 " receipts_days=%" PRIu32 " stale_days=%" PRIu32,
-		       sb_pg_settings(sweep->pg)->retention_days,
-		       sb_pg_settings(sweep->pg)->receipts_days,
-		       sb_pg_settings(sweep->pg)->stale_days);
 	} else if (sweep->step == SWEEP && PQnfields(result) == COUNTS + SB_PG_SWEPT_COUNT) {
 		swept(sweep, result);
 	}
@@ -243,8 +250,7 @@ static void on_down(struct sb_pg_link_user *user, const char *why)
 
 	(void)uv_timer_stop(&sweep->timer);
 	sweep->in_flight = false;
-	sweep->locked = false;
-	sb_pg_counting(sweep->pg)->sweeping = false;
+	set_held(sweep, false);
 	/* When the whole database is away, others say so. */
 	if (sb_pg_is_up(sweep->pg))
 		tell(sweep, why);

@@ -2,13 +2,13 @@
  * Retention: deletes what is past its time, on a connection of its own.
  *
  * Where it stands: beside listener and queries, and in nobody's way. It calls
- * slotbell.sweep() again and again, each a small transaction that waits for no
- * publisher, and rests after each for several times as long as that took.
+ * slotbell.sweep_step() again and again, each a small transaction that waits for
+ * no publisher, and rests after each for several times as long as that took.
  *
- * Of all daemons at a database one sweeps: the one whose session has the
- * advisory lock. The others ask for it now and then, so that one of them goes on
- * when it ends. The server ends a sweeper's session that it has not heard of for
- * a minute, lest a host that died keeps the lock.
+ * Of all daemons at a database one sweeps: the one whose session has the lease,
+ * which each step renews. The steps of the others do nothing, until the lease
+ * ends or its session does. The server ends a sweeper's session that it has not
+ * heard of for a minute.
  */
 #ifndef SB_STORE_SWEEP_H
 #define SB_STORE_SWEEP_H

@@ -56,10 +56,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=1000, help="statements of each kind in a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--schema", type=int, metavar="VERSION", help="as it was at this version")
     options = parser.parse_args()
     with PgCluster() as cluster:
         url = cluster.create_database("cost")
-        apply_schema(url)
+        apply_schema(url, options.schema)
         database = Database(url, cluster, "cost")
         connection = database.connect()
         connection.execute(OWNER)

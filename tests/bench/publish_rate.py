@@ -2,7 +2,8 @@
 """How many bookings a PostgreSQL commits per second, with and without the notification, beside a bare INSERT of the same size.
 
 pgbench writes, 8 connections, a transaction per booking, to 1,000 mailboxes that each have a device. A private PostgreSQL, with
-fsync and synchronous commit as in real life unless --no-sync. Rounds alternate; the medians are compared.
+fsync and synchronous commit as in real life unless --no-sync. Rounds alternate; the medians are compared. With --beside, the same
+also for the schema as it was at an older version.
 """
 
 import argparse
@@ -24,6 +25,7 @@ PUBLISH = r"""\set n random(1, 1000)
 SELECT slotbell.publish('m' || :n || '@example.com', 'u-' || :u, now() + interval '1 day', 30, 'Europe/Berlin', 'Intro call',
     '[{"name": "Grace Hopper", "email": "grace@example.com"}]');
 """
+STRANGER = PUBLISH.replace("'m' ||", "'nobody' ||")
 INSERT = r"""\set n random(1, 1000)
 \set u random(1, 1000000000)
 INSERT INTO plain (mailbox, uid, starts_at, minutes, zone, subject, attendees) VALUES (:n, 'u-' || :u, now() + interval '1 day', 30,
@@ -43,9 +45,9 @@ def rate(cluster, name, script, seconds, folder):
     return float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
 
 
-def database(cluster, name, quiet):
+def database(cluster, name, quiet=False, version=None):
     url = cluster.create_database(name)
-    apply_schema(url)
+    apply_schema(url, version)
     made = Database(url, cluster, name)
     connection = made.connect()
     connection.execute(PLAIN)
@@ -62,14 +64,18 @@ def main():
     parser.add_argument("--seconds", type=int, default=5, help="of each round (5)")
     parser.add_argument("--rounds", type=int, default=5, help="of each kind (5)")
     parser.add_argument("--no-sync", action="store_true", help="synchronous_commit = off, for comparing with bars that are")
+    parser.add_argument("--beside", type=int, metavar="VERSION", help="compare with the schema of this version")
     options = parser.parse_args()
     folder = ROOT / "build/bench"
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"synchronous_commit": "off"} if options.no_sync else {}
     with PgCluster(fsync=True, settings=settings) as cluster:
-        loud, silent = database(cluster, "loud", False), database(cluster, "silent", True)
+        loud, silent = database(cluster, "loud"), database(cluster, "silent", quiet=True)
         kinds = [("bare INSERT", loud, INSERT), ("bare INSERT with NOTIFY", loud, NOTIFY), ("publish()", loud, PUBLISH),
-                 ("publish() without its NOTIFY", silent, PUBLISH)]
+                 ("publish() without its NOTIFY", silent, PUBLISH), ("publish(), nobody has a plug-in", loud, STRANGER)]
+        if options.beside:
+            before = database(cluster, "before", version=options.beside)
+            kinds += [(f"version {options.beside}: publish()", before, PUBLISH), (f"version {options.beside}: nobody has a plug-in", before, STRANGER)]
         found = {kind: [] for kind, _, _ in kinds}
         for n in range(options.rounds):
             for kind, name, script in kinds:

@@ -29,22 +29,28 @@ SALT = bytes(16)
 HASH = hashlib.sha256(SALT + PROOF).digest()
 
 
-def apply_schema(url, last=None):
-    """The schema as `slotbellctl db init` applies it, or as it was at version `last`."""
+def apply_schema(url, last=None, after=0):
+    """The schema as `slotbellctl db init` applies it, or as it was at version `last`; or what comes after a version. Returns what was said."""
+    said = []
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA slotbell")
-        connection.execute(
-            "CREATE TABLE slotbell.migration"
-            " (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        if after == 0:
+            connection.execute("CREATE SCHEMA slotbell")
+            connection.execute(
+                "CREATE TABLE slotbell.migration"
+                " (version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
         for step, files in STEPS.items():
             version = int(step.split("_")[0])
+            if version <= after:
+                continue
             if last is not None and version > last:
                 break
             with connection.transaction():
                 for file in files:
                     connection.execute(file.read_text())
                 connection.execute("INSERT INTO slotbell.migration VALUES (%s, %s)", (version, step))
+    return said
 
 
 class Database:

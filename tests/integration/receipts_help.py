@@ -38,14 +38,15 @@ SWEEP = {"after_mailbox": 0, "after_device": 0, "max_mailboxes": 100, "max_rows"
 
 
 def sweep(db, connection=None, **changes):
-    """One step, as a dictionary."""
+    """One step, as a dictionary. Whoever had the lease has it no more."""
     values = {**SWEEP, **changes}
-    sql = f"SELECT * FROM slotbell.sweep({', '.join(f'{name} => %({name})s' for name in values)})"
-    if connection:
-        cursor = connection.execute(sql, values)
-        return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+    sql = f"SELECT * FROM slotbell.sweep_step({', '.join(f'{name} => %({name})s' for name in values)})"
     with psycopg.connect(db.url, autocommit=True) as own:
-        return sweep(db, own, **changes)
+        own.execute("UPDATE slotbell.sweep_lease SET lease_until = '-infinity'")
+        cursor = (connection or own).execute(sql, values)
+        step = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+        assert step.pop("held")
+        return step
 
 
 def sweep_all(db, **changes):

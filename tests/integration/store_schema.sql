@@ -96,12 +96,11 @@ BEGIN
 	RETURN known;
 END $$;
 
-CREATE FUNCTION slotbell.sweep_alone() RETURNS boolean LANGUAGE sql AS 'SELECT pg_try_advisory_lock(1)';
 -- Three steps make a round; what it is told to fail at fails.
 CREATE TABLE slotbell.sweep_fault (sqlstate text);
-CREATE FUNCTION slotbell.sweep(after_mailbox bigint, after_device bigint, max_mailboxes int, max_rows int, grace_seconds int,
+CREATE FUNCTION slotbell.sweep_step(after_mailbox bigint, after_device bigint, max_mailboxes int, max_rows int, grace_seconds int,
 	retention_days int, receipts_days int, stale_days int)
-RETURNS TABLE (next_mailbox bigint, next_device bigint, events bigint, expired bigint, bookings bigint, receipts bigint, stale bigint, removed bigint)
+RETURNS TABLE (held boolean, next_mailbox bigint, next_device bigint, events bigint, expired bigint, bookings bigint, receipts bigint, stale bigint, removed bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	fault text := (SELECT f.sqlstate FROM slotbell.sweep_fault f LIMIT 1);
@@ -109,9 +108,14 @@ BEGIN
 	IF fault IS NOT NULL THEN
 		RAISE EXCEPTION 'a fault of the sweep' USING ERRCODE = fault;
 	END IF;
+	-- The session that has this lock sweeps.
+	IF NOT pg_try_advisory_lock(1) THEN
+		RETURN QUERY SELECT false, NULL::bigint, after_device, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint;
+		RETURN;
+	END IF;
 	INSERT INTO slotbell.said (word, a, b, c) VALUES ('sweep', after_mailbox::text, after_device::text,
 		concat_ws(' ', max_mailboxes, max_rows, grace_seconds, retention_days, receipts_days, stale_days));
-	RETURN QUERY SELECT nullif((after_mailbox + 10) % 30, 0), after_device + 1, 1::bigint, 2::bigint, 3::bigint, 4::bigint, 5::bigint, 6::bigint;
+	RETURN QUERY SELECT true, nullif((after_mailbox + 10) % 30, 0), after_device + 1, 1::bigint, 2::bigint, 3::bigint, 4::bigint, 5::bigint, 6::bigint;
 END $$;
 
 CREATE FUNCTION slotbell.reconcile(devices bigint[])

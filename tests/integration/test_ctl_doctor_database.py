@@ -28,9 +28,9 @@ def test_no_rights(patient):
 
 def test_one_right_too_few(patient):
     patient.start()
-    patient.house.ctl.query("REVOKE EXECUTE ON FUNCTION slotbell.sweep_alone() FROM slotbell_daemon")
+    patient.house.ctl.query("REVOKE EXECUTE ON FUNCTION slotbell.reconcile(bigint[]) FROM slotbell_daemon")
     failed, found = patient.red()
-    assert failed == {"rights"} and "may not use: sweep_alone" in found["rights"]["seen"]
+    assert failed == {"rights"} and "may not use: reconcile" in found["rights"]["seen"]
 
 
 def test_rights_that_are_more_than_it_needs(patient):

@@ -1,0 +1,333 @@
+-- publish(): errors that repeat nothing of what they were given, links that a client may open, and locks that nobody else
+-- can hold.
+
+SET LOCAL ROLE slotbell_owner;
+
+-- What is wrong with a link, or NULL. A client hands it to another program, so it is narrower than RFC 3986: https://, a
+-- host of ASCII letters, digits, '-', '_' and '.' (other names as punycode) or an IPv6 address in brackets, no user name,
+-- printable ASCII without blank and backslash, and nothing percent-encoded that decodes to a control character.
+-- protocol/link.h has the rule for clients, which accepts whatever passes here.
+CREATE FUNCTION slotbell.link_problem(link text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+DECLARE
+    authority text[];
+BEGIN
+    -- No backslash in these patterns: what one means in a string is a setting of the caller's.
+    IF char_length(link) > 2048 THEN
+        RETURN 'has more than 2048 characters';
+    ELSIF link !~ '^[Hh][Tt][Tt][Pp][Ss]://' THEN
+        RETURN 'does not begin with https://';
+    ELSIF link !~ '^[]!-[^-~]+$' THEN
+        RETURN 'has a blank, a backslash or a character that is not printable ASCII';
+    END IF;
+    authority := regexp_match(link, '^[^/]*//([0-9A-Za-z][0-9A-Za-z._-]*|[[][0-9A-Fa-f:.]{2,}[]])(:([0-9]{1,5}))?([/?#]|$)');
+    RETURN CASE
+        WHEN authority IS NULL THEN 'has no plain host name'
+        WHEN authority[3]::integer NOT BETWEEN 1 AND 65535 THEN 'has a port that does not exist'
+        WHEN link ~ '%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)' THEN 'has a % without two hexadecimal digits'
+        WHEN link ~ '%([01].|7[Ff]|[Cc]2%[89]|[Cc][01])' THEN 'has a percent-encoded control character'
+    END;
+END
+$$;
+
+-- Checks details; a problem is refused with SB009.
+CREATE OR REPLACE FUNCTION slotbell.check_details(details jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+DECLARE
+    problem text;
+BEGIN
+    IF jsonb_typeof(details) <> 'object' THEN
+        problem := format('It is of JSON type %s.', jsonb_typeof(details));
+    ELSE
+        SELECT CASE
+            WHEN key NOT IN ('organizer', 'location', 'join_url', 'description') THEN format('There is a field with another name, of %s characters.', char_length(key))
+            WHEN key = 'organizer' THEN 'The organizer ' || slotbell.person_problem(value) || '.'
+            WHEN jsonb_typeof(value) <> 'string' THEN format('%s is not a text.', key)
+            WHEN key = 'location' AND char_length(value #>> '{}') > 1024 THEN 'location has more than 1024 characters.'
+            WHEN key = 'join_url' THEN 'join_url ' || slotbell.link_problem(value #>> '{}') || '.'
+            WHEN key = 'description' AND char_length(value #>> '{}') > 32768 THEN 'description has more than 32768 characters.'
+        END INTO problem
+        FROM jsonb_each(details)
+        ORDER BY 1 NULLS LAST LIMIT 1;
+    END IF;
+    IF problem IS NOT NULL THEN
+        PERFORM slotbell.refuse('SB009', 'details is not as it should be', problem,
+            'Give an object with any of organizer {name, email}, location, join_url (https://…) and description.');
+    END IF;
+END
+$$;
+
+-- Checks what a booking says, apart from who and which; each problem has its own SQLSTATE. No value is repeated: what was
+-- given for the wrong parameter may be a person's name or address.
+CREATE OR REPLACE FUNCTION slotbell.check_booking(change text, starts_at timestamptz, duration_minutes integer, time_zone text, subject text)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+DECLARE
+    needed boolean := change <> 'cancelled';
+BEGIN
+    IF (needed AND starts_at IS NULL) OR starts_at NOT BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN
+        PERFORM slotbell.refuse('SB003', 'starts_at is not a time a meeting can start at',
+            format('It is %s; from 1970 to 9999 is possible.', CASE WHEN starts_at IS NULL THEN 'NULL' WHEN NOT isfinite(starts_at) THEN 'infinite'
+                WHEN starts_at < '1970-01-01 00:00+00' THEN 'before 1970' ELSE 'after 9999' END), 'Give a timestamptz, as in ''2026-11-24 09:00+00''.');
+    END IF;
+    IF (needed AND duration_minutes IS NULL) OR duration_minutes NOT BETWEEN 1 AND 44640 THEN
+        PERFORM slotbell.refuse('SB004', 'duration_minutes is not a length a meeting can have',
+            format('It is %s; from 1 to 44640 (31 days) is possible.', CASE WHEN duration_minutes IS NULL THEN 'NULL' WHEN duration_minutes < 1 THEN 'less' ELSE 'more' END), 'Give whole minutes.');
+    END IF;
+    IF (needed AND time_zone IS NULL)
+       OR (time_zone IS NOT NULL AND NOT EXISTS (SELECT FROM slotbell.time_zone z WHERE z.name = check_booking.time_zone)) THEN
+        PERFORM slotbell.refuse('SB005', 'time_zone is not known', coalesce(format('No zone has the name given, of %s characters.', char_length(time_zone)), 'It is NULL.'),
+            'Give an IANA name, as in ''Europe/Berlin''; slotbell.time_zone lists them. Upper and lower case matter.');
+    END IF;
+    IF (needed AND subject IS NULL) OR char_length(subject) > 255 THEN
+        PERFORM slotbell.refuse('SB006', 'subject is missing or too long',
+            format('It has %s characters, 255 is the limit.', coalesce(char_length(subject)::text, 'no')), 'Outlook takes no longer one; put the rest into details.description.');
+    END IF;
+END
+$$;
+
+-- Who publishes for an address that nobody has enrolled, and who enrols it, meet at one of these: the publisher takes ROW
+-- SHARE, which it shares with all others, the enrolment EXCLUSIVE. They are tables, always empty, because a role needs a
+-- right on a table to lock it: an advisory lock is anybody's. ROW SHARE writes nothing and costs what an advisory lock
+-- costs. There are 16, so that a transaction over any number of addresses holds no more: PostgreSQL's table of locks is
+-- small, and fails all when full.
+DO $tables$
+BEGIN
+    FOR slot IN 0 .. 15 LOOP
+        EXECUTE format('CREATE TABLE slotbell.address_lock_%s ()', slot);
+    END LOOP;
+END
+$tables$;
+
+-- Holds off the enrolment of this address until the transaction ends. Its counterpart is wait_for_publishers().
+CREATE FUNCTION slotbell.hold_off_enrolment(address text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+BEGIN
+    CASE hashtextextended(address, 0) & 15
+        WHEN 0 THEN LOCK TABLE slotbell.address_lock_0 IN ROW SHARE MODE;
+        WHEN 1 THEN LOCK TABLE slotbell.address_lock_1 IN ROW SHARE MODE;
+        WHEN 2 THEN LOCK TABLE slotbell.address_lock_2 IN ROW SHARE MODE;
+        WHEN 3 THEN LOCK TABLE slotbell.address_lock_3 IN ROW SHARE MODE;
+        WHEN 4 THEN LOCK TABLE slotbell.address_lock_4 IN ROW SHARE MODE;
+        WHEN 5 THEN LOCK TABLE slotbell.address_lock_5 IN ROW SHARE MODE;
+        WHEN 6 THEN LOCK TABLE slotbell.address_lock_6 IN ROW SHARE MODE;
+        WHEN 7 THEN LOCK TABLE slotbell.address_lock_7 IN ROW SHARE MODE;
+        WHEN 8 THEN LOCK TABLE slotbell.address_lock_8 IN ROW SHARE MODE;
+        WHEN 9 THEN LOCK TABLE slotbell.address_lock_9 IN ROW SHARE MODE;
+        WHEN 10 THEN LOCK TABLE slotbell.address_lock_10 IN ROW SHARE MODE;
+        WHEN 11 THEN LOCK TABLE slotbell.address_lock_11 IN ROW SHARE MODE;
+        WHEN 12 THEN LOCK TABLE slotbell.address_lock_12 IN ROW SHARE MODE;
+        WHEN 13 THEN LOCK TABLE slotbell.address_lock_13 IN ROW SHARE MODE;
+        WHEN 14 THEN LOCK TABLE slotbell.address_lock_14 IN ROW SHARE MODE;
+        WHEN 15 THEN LOCK TABLE slotbell.address_lock_15 IN ROW SHARE MODE;
+    END CASE;
+END
+$$;
+
+-- Numbers are given at commit: a deferred trigger, so it runs when all else of
+-- the transaction is done. It locks the mailboxes of this transaction in id
+-- order, so two transactions cannot deadlock here whatever order they published
+-- in, and it holds them for the rest of the commit only. Per mailbox, seq
+-- order is commit order, without a hole, and nobody sees 43 before 42.
+CREATE OR REPLACE FUNCTION slotbell.number_events() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    pending record;
+    here record;
+    numbered record;
+BEGIN
+    -- The first firing numbers all events of the transaction. The others see by one look that theirs has its number: to look
+    -- for all that are left would pass over all that were numbered just now.
+    IF NOT EXISTS (SELECT FROM slotbell.event e WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL) THEN
+        RETURN NULL;
+    END IF;
+    -- A booking that was said to be committed must not vanish in a crash: its number would be given again. Here and not in
+    -- publish(), after which the caller may still change the setting.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    FOR pending IN
+        SELECT mailbox_id, count(*) AS events FROM slotbell.event
+        WHERE xact = pg_current_xact_id() AND seq IS NULL GROUP BY mailbox_id ORDER BY mailbox_id
+    LOOP
+        IF here IS NULL THEN
+            SELECT * INTO here FROM slotbell.history();
+        END IF;
+        -- No number is ever used twice: on another cluster or timeline than the last time, a new epoch
+        -- that begins far beyond anything which may have been given and lost.
+        UPDATE slotbell.mailbox m SET
+            previous_epoch = CASE WHEN same THEN m.previous_epoch ELSE m.epoch END,
+            epoch = CASE WHEN same THEN m.epoch ELSE slotbell.new_epoch_name() END,
+            base = CASE WHEN same THEN m.base ELSE m.head END,
+            head = m.head + CASE WHEN same THEN 0 ELSE 1000000 END
+                   + CASE WHEN m.device_count > 0 THEN pending.events ELSE 0 END,
+            system_id = here.system_id,
+            timeline = here.timeline
+        FROM (SELECT id, (system_id, timeline) IS NOT DISTINCT FROM (here.system_id, here.timeline) AS same
+              FROM slotbell.mailbox WHERE id = pending.mailbox_id FOR UPDATE) locked
+        WHERE m.id = locked.id
+        RETURNING m.head, m.device_count INTO numbered;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'slotbell: a mailbox was removed while a booking for it was made',
+                DETAIL = 'Nobody had a plug-in for it for a long time.', HINT = 'Repeat the transaction.';
+        END IF;
+
+        IF numbered.device_count > 0 THEN
+            WITH ordered AS (
+                SELECT ctid, row_number() OVER (ORDER BY id) AS nth FROM slotbell.event
+                WHERE xact = pg_current_xact_id() AND seq IS NULL AND mailbox_id = pending.mailbox_id
+            ), given AS (
+                UPDATE slotbell.event e
+                SET seq = numbered.head - pending.events + ordered.nth, published_at = clock_timestamp()
+                FROM ordered WHERE e.ctid = ordered.ctid
+                RETURNING e.uid, e.seq
+            )
+            UPDATE slotbell.booking_state s SET version = newest.seq
+            FROM (SELECT uid, max(seq) AS seq FROM given GROUP BY uid) newest
+            WHERE s.mailbox_id = pending.mailbox_id AND s.uid = newest.uid;
+            PERFORM pg_notify('slotbell_wake', pending.mailbox_id::text);
+        ELSE
+            -- No plug-in, no copy. Looked at under the lock that enrolment takes: one that commits before this
+            -- booking is seen here.
+            WITH gone AS (
+                DELETE FROM slotbell.event
+                WHERE xact = pg_current_xact_id() AND seq IS NULL AND mailbox_id = pending.mailbox_id
+                RETURNING uid
+            )
+            DELETE FROM slotbell.booking_state s USING gone
+            WHERE s.mailbox_id = pending.mailbox_id AND s.uid = gone.uid;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+-- Publishes a change of a booking: the bell rings if, and only if, the caller's
+-- transaction commits. Returns an event id (not the seq, which is given at
+-- commit), or NULL when nothing rings: nobody has a plug-in for this mailbox,
+-- the booking is as it was, or it was cancelled before.
+--
+-- created and updated need starts_at, duration_minutes, time_zone and subject;
+-- cancelled needs only mailbox and uid. starts_at is cut to the second.
+-- SQLSTATEs: SB001 mailbox, SB002 uid, SB003 starts_at, SB004 duration_minutes,
+-- SB005 time_zone, SB006 subject, SB007 attendees, SB008 change, SB009 details,
+-- SB010 over 64 KiB in all.
+CREATE OR REPLACE FUNCTION slotbell.publish(
+    mailbox text,
+    uid text,
+    starts_at timestamptz DEFAULT NULL,
+    duration_minutes integer DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    subject text DEFAULT NULL,
+    attendees jsonb DEFAULT NULL,
+    change text DEFAULT 'created',
+    details jsonb DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    at_address text;
+    to_mailbox bigint;
+    new_state bytea;
+    size integer;
+    is_cancel boolean := change = 'cancelled';
+    event_id bigint;
+BEGIN
+    IF mailbox IS NULL OR char_length(mailbox) NOT BETWEEN 3 AND 320 OR mailbox !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' THEN
+        PERFORM slotbell.refuse('SB001', 'mailbox is not an address',
+            format('It has %s characters; NAME@DOMAIN with 3 to 320 is possible.', coalesce(char_length(mailbox)::text, 'no')),
+            'Give the address of the Outlook calendar, as in ''ada@example.com''.');
+    END IF;
+    IF uid IS NULL OR char_length(uid) NOT BETWEEN 1 AND 255 OR uid ~ '[[:cntrl:]]' THEN
+        PERFORM slotbell.refuse('SB002', 'uid is missing, too long or has control characters',
+            format('It has %s characters; 1 to 255 is possible.', coalesce(char_length(uid)::text, 'no')),
+            'Give the booking''s own name, the same for all its changes.');
+    END IF;
+    IF change IS NULL OR change NOT IN ('created', 'updated', 'cancelled') THEN
+        PERFORM slotbell.refuse('SB008', 'change is not known', coalesce(format('It has %s characters.', char_length(change)), 'It is NULL.'),
+            'Give ''created'', ''updated'' or ''cancelled''.');
+    END IF;
+    -- Before anything goes through them: no event has as many bytes as this, in whatever form.
+    IF pg_column_size(attendees) > 262144 OR pg_column_size(details) > 262144 THEN
+        PERFORM slotbell.refuse('SB010', 'the event is too large', 'attendees or details has more than 262144 bytes; 65536 bytes in all is the limit.',
+            'Shorten details.description or the list of attendees.');
+    END IF;
+    PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
+    IF attendees IS NOT NULL OR NOT is_cancel THEN
+        attendees := slotbell.checked_attendees(coalesce(attendees, '[]'));
+    END IF;
+    IF details IS NOT NULL THEN
+        PERFORM slotbell.check_details(details);
+    END IF;
+    size := 128 + octet_length(uid) + coalesce(octet_length(time_zone), 0) + coalesce(octet_length(subject), 0)
+            + coalesce(octet_length(attendees::text), 0) + coalesce(octet_length(details::text), 0);
+    IF size > 65536 THEN
+        PERFORM slotbell.refuse('SB010', 'the event is too large', format('It has %s bytes in all, 65536 is the limit.', size),
+            'Shorten details.description or the list of attendees.');
+    END IF;
+
+    at_address := lower(mailbox);
+    SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
+    IF to_mailbox IS NULL THEN
+        -- Nobody is enrolled. Whoever enrols this address now waits for this transaction, or was before it: look again.
+        PERFORM slotbell.hold_off_enrolment(at_address);
+        SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
+        IF to_mailbox IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+
+    starts_at := date_trunc('second', starts_at);
+    new_state := sha256(convert_to(ROW(extract(epoch FROM starts_at), duration_minutes, time_zone, subject, attendees, details)::text, 'UTF8'));
+
+    -- One statement takes the booking's row, compares and replaces: the same state rings once, and what was
+    -- cancelled stays so, also when several transactions publish the same booking.
+    INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
+    VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
+    ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
+        SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at), version = NULL
+        WHERE NOT s.cancelled AND (excluded.cancelled OR s.state_hash <> excluded.state_hash
+            -- Known to all but a device that came later, or lost it: for that one it rings again. See resync().
+            OR s.version <= (SELECT max(n.lacks_to) FROM slotbell.resync_need n WHERE n.mailbox_id = s.mailbox_id));
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    INSERT INTO slotbell.event (mailbox_id, change, uid, starts_at, starts_local, time_zone, duration_minutes, subject, attendees, details, octets)
+    VALUES (to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size)
+    RETURNING id INTO event_id;
+    RETURN event_id;
+END
+$$;
+
+-- The lock of before. Somebody's view or default may depend on it, which is no reason to stop here.
+DO $drop$
+BEGIN
+    DROP FUNCTION slotbell.address_lock(text);
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    RAISE WARNING USING MESSAGE = 'slotbell.address_lock(text) is left: something outside of the schema slotbell depends on it',
+        HINT = 'Nothing here calls it. DROP FUNCTION slotbell.address_lock(text) says what depends on it.';
+END
+$drop$;
+
+-- For whoever reads what an upgrade says: what a schema in use did until now and does no more.
+DO $said$
+DECLARE
+    links bigint := (SELECT count(*) FROM slotbell.event e WHERE slotbell.link_problem(e.details ->> 'join_url') IS NOT NULL);
+BEGIN
+    IF EXISTS (SELECT FROM slotbell.mailbox) THEN
+        RAISE WARNING USING MESSAGE = 'slotbell.publish: a join_url must be an https link from now on (SB009)',
+            DETAIL = format('%s events that wait have another one; plug-ins write those bookings without it.', links);
+        RAISE WARNING USING MESSAGE = 'slotbell.delivery_of: needs mailbox and uid from now on (SB001)',
+            HINT = 'slotbell_admin finds a uid in all mailboxes by the view slotbell.delivery.';
+    END IF;
+END
+$said$;
+
+RESET ROLE;
