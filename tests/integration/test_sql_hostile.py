@@ -5,12 +5,12 @@ import re
 
 import psycopg
 import pytest
+from fixtures_rights import state_of
 from fixtures_sql import BOOKING, HASH, PROOF, SALT, publish
 from receipts_help import ADA, BOB, book, execute
-from rights_help import before, logins, now, state_of, template_before  # noqa: F401 - fixtures
 from test_sql_order import in_thread, wait_until, waits_for_a_lock
 
-pytest_plugins = ["fixtures_sql"]
+pytest_plugins = ["fixtures_rights"]
 
 ENROL = "SELECT slotbell.enrol(%s, 'test', NULL, %s, %s)"
 DENIED = "42501"
@@ -52,9 +52,9 @@ def test_before_this_step_they_stopped_bookings_and_enrolment(before):
 
 
 @pytest.mark.parametrize("login", ["anybody", "backend", "operator", "taken_over"])
-def test_no_role_can_lock_what_is_ours_but_for_reading_what_it_may_read(now, login):
-    connection = now.connect(login)
-    relations = now.query("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'slotbell'::regnamespace AND relkind IN ('r', 'v')")
+def test_no_role_can_lock_what_is_ours_but_for_reading_what_it_may_read(shared_now, login):
+    connection = shared_now.connect(login)
+    relations = shared_now.query("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'slotbell'::regnamespace AND relkind IN ('r', 'v')")
     locked = set()
     for relation, mode in itertools.product(relations, MODES):
         try:
@@ -137,16 +137,19 @@ def test_an_operator_does_not_wait_for_ever_for_a_mailbox_that_a_publisher_holds
     operator.execute(sql, values or None)
 
 
-@pytest.mark.parametrize("address", [f"m{n}@example.com" for n in range(40)])
-def test_every_address_has_one_lock_on_both_sides(shared_db, address):
-    booking, enrolling = shared_db.connect(autocommit=False), shared_db.connect(autocommit=False)
-    publish(booking, address, "u")
+def test_every_address_has_one_lock_on_both_sides(now):
+    connection = now.connect(autocommit=False)
     locks = "SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND mode = %s AND relation::regclass::text ~ 'address_lock_[0-9]+$'"
-    (taken,) = booking.execute(locks, ("RowShareLock",)).fetchone()
-    booking.rollback()
-    enrolling.execute(ENROL, (address, SALT, HASH))
-    assert enrolling.execute(locks, ("ExclusiveLock",)).fetchone() == (taken,)
-    enrolling.rollback()
+    seen = set()
+    for address in [f"m{n}@example.com" for n in range(100)]:
+        publish(connection, address, "u")
+        (taken,) = connection.execute(locks, ("RowShareLock",)).fetchone()
+        connection.rollback()
+        connection.execute(ENROL, (address, SALT, HASH))
+        assert connection.execute(locks, ("ExclusiveLock",)).fetchone() == (taken,)
+        connection.rollback()
+        seen.add(taken)
+    assert len(seen) == 16
 
 
 # ---- errors repeat nothing ----
@@ -187,9 +190,8 @@ def error_of_publish(db, parameter):
 
 
 @pytest.mark.parametrize("parameter", MARKED)
-def test_an_error_of_publish_repeats_nothing_that_it_was_given(now, parameter):
-    now.enrol(ADA)
-    code, said = error_of_publish(now, parameter)
+def test_an_error_of_publish_repeats_nothing_that_it_was_given(shared_now, parameter):
+    code, said = error_of_publish(shared_now, parameter)
     assert code.startswith("SB") and not [word for word in SPOKEN if word in said], said
 
 
@@ -207,9 +209,9 @@ BAD_ENROLMENTS = {
 
 
 @pytest.mark.parametrize("what", BAD_ENROLMENTS)
-def test_an_error_of_enrolment_repeats_nothing_that_it_was_given(now, what):
+def test_an_error_of_enrolment_repeats_nothing_that_it_was_given(shared_now, what):
     code, values = BAD_ENROLMENTS[what]
-    found, said = error_of(now.connect("operator"), "SELECT slotbell.enrol(%s, %s, %s, %s, %s)", values)
+    found, said = error_of(shared_now.connect("operator"), "SELECT slotbell.enrol(%s, %s, %s, %s, %s)", values)
     assert found == code and not [word for word in (*SPOKEN, MARK.encode().hex()) if word in said], said
 
 
@@ -233,10 +235,10 @@ def test_a_token_that_ends_at_no_time_is_refused_and_one_of_before_fails_no_batc
     assert found == [("ok", None)] * 2
 
 
-def test_an_error_says_what_would_be_right(now):
+def test_an_error_says_what_would_be_right(shared_now):
     for parameter, words in {"time_zone": "has 23 characters", "change": "23 characters", "details, a key": "23 characters",
                              "starts_at": "before 1970", "starts_at, late": "after 9999", "duration_minutes": "more"}.items():  # fmt: skip
-        said = error_of_publish(now, parameter)[1]
+        said = error_of_publish(shared_now, parameter)[1]
         assert words.replace("has ", "") in said, said
 
 

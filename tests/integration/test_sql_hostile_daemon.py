@@ -4,12 +4,12 @@ import re
 
 import psycopg
 import pytest
+from fixtures_rights import state_of
 from fixtures_sql import PROOF, ROOT, publish
 from receipts_help import ADA, BOB, age, book, count, epoch, execute, floor
-from rights_help import before, logins, now, state_of, template_before  # noqa: F401 - fixtures
 from test_sql_order import wait_until
 
-pytest_plugins = ["fixtures_sql"]
+pytest_plugins = ["fixtures_rights"]
 
 GOOD = {"after_mailbox": 0, "after_device": 0, "max_mailboxes": 200, "max_rows": 1000, "grace_seconds": 5, "retention_days": 14,
         "receipts_days": 90, "stale_days": 90}  # fmt: skip
@@ -56,8 +56,8 @@ def ranges():
 
 
 @pytest.mark.parametrize("function", ["sweep_step", "sweep"])
-def test_the_bounds_of_retention_are_those_of_the_configuration(now, function):
-    connection = now.connect("taken_over")
+def test_the_bounds_of_retention_are_those_of_the_configuration(shared_now, function):
+    connection = shared_now.connect("taken_over")
     for name, (least, most) in ranges().items():
         others = {"retention_days": 1, "receipts_days": most}
         for value in (least, most):
@@ -73,8 +73,8 @@ def test_the_bounds_of_retention_are_those_of_the_configuration(now, function):
 
 @pytest.mark.parametrize("function", ["sweep_step", "sweep"])
 @pytest.mark.parametrize("name", ["after_mailbox", "after_device", "max_mailboxes", "max_rows", "grace_seconds"])
-def test_every_other_argument_of_a_step_has_bounds(now, function, name):
-    connection = now.connect("taken_over")
+def test_every_other_argument_of_a_step_has_bounds(shared_now, function, name):
+    connection = shared_now.connect("taken_over")
     for value in (-1, -(2**31), None, *([] if name.startswith("after") else [2**31 - 1])):
         with pytest.raises(psycopg.Error) as caught:
             step(connection, function, **{name: value})
@@ -181,8 +181,8 @@ PLACES = [(function, place) for function, kinds in ARRAYS.items() for place, kin
 
 
 @pytest.mark.parametrize("function, place", PLACES)
-def test_every_array_has_one_dimension_from_one_on_and_an_end(now, function, place):
-    connection = now.connect("taken_over")
+def test_every_array_has_one_dimension_from_one_on_and_an_end(shared_now, function, place):
+    connection = shared_now.connect("taken_over")
     kinds = ARRAYS[function]
 
     def call(array):
@@ -199,8 +199,8 @@ def test_every_array_has_one_dimension_from_one_on_and_an_end(now, function, pla
 
 
 @pytest.mark.parametrize("events, size", [(0, 1), (-1, 1), ("NULL", 1), (10001, 1), (1, 0), (1, -1), (1, "NULL"), (2**31 - 1, 1), (1, 2**31 - 1)])
-def test_a_fetch_has_bounds(now, events, size):
-    assert state_of(now.connect("taken_over"), f"SELECT slotbell.fetch('{{1}}', '{{0}}', {events}, {size})") == "SB013"
+def test_a_fetch_has_bounds(shared_now, events, size):
+    assert state_of(shared_now.connect("taken_over"), f"SELECT slotbell.fetch('{{1}}', '{{0}}', {events}, {size})") == "SB013"
 
 
 # ---- what it can say of others ----
@@ -275,18 +275,18 @@ def test_sessions_and_daemons_have_a_number_that_is_not_passed(now):
 
 
 @pytest.mark.parametrize("instance, lease", [("", 15), ("a" * 33, 15), ("\x1b[31m", 15), ("AA", 15), (None, 15), ("aa", 0), ("aa", -1), ("aa", None), ("aa", 601), ("aa", 2**31 - 1)])
-def test_a_daemons_name_and_its_lease_have_bounds(now, instance, lease):
-    connection = now.connect("taken_over")
+def test_a_daemons_name_and_its_lease_have_bounds(shared_now, instance, lease):
+    connection = shared_now.connect("taken_over")
     assert state_of(connection, "SELECT slotbell.presence(%s, %s::int, '{}', '{}', '{}')", instance, lease) == "SB013"
     connection.execute("SELECT slotbell.presence('aa', 600, '{NULL,1}', '{1,NULL}', '{t,t}')")
-    assert count(now, "session") == 0
+    assert count(shared_now, "session") == 0
 
 
 # ---- a role is the cluster's ----
 
 
 def test_a_daemon_of_one_database_is_kept_out_of_another_by_the_right_to_connect(now, sql_cluster):
-    """As docs/operating.md has it: without the wall a login with slotbell_daemon is a daemon of every database."""
+    """As docs/database.md has it: without the wall a login with slotbell_daemon is a daemon of every database."""
     now.enrol(ADA)
     with now.connect() as connection:
         publish(connection, ADA, "a")

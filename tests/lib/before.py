@@ -4,6 +4,7 @@ A daemon works with its own version of the schema and with the next one, so the
 daemon of before is run against the schema of now (test_rollback.py).
 """
 
+import fcntl
 import io
 import os
 import pathlib
@@ -27,18 +28,24 @@ def git(*arguments):
     return subprocess.run(["git", "-C", ROOT, *arguments], check=False, capture_output=True, env=environment)
 
 
+def build():
+    archive = git("archive", "--format=tar", COMMIT)
+    if archive.returncode != 0:
+        raise NoHistory(f"not done: this clone has no commit {COMMIT[:12]} ({RELEASE}); git fetch --unshallow")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(FOLDER)
+    made = subprocess.run([FOLDER / "tests/lib/build", "release", "slotbelld", "slotbellctl"],
+                          check=False, capture_output=True, text=True)
+    assert made.returncode == 0, f"the daemon of {RELEASE} does not build:\n{made.stdout}{made.stderr}"
+
+
 def programs():
     """Builds slotbelld and slotbellctl of that release, once, and returns their folder. NoHistory: cannot be built."""
-    done = FOLDER / "done"
-    if not done.exists():
-        archive = git("archive", "--format=tar", COMMIT)
-        if archive.returncode != 0:
-            raise NoHistory(f"not done: this clone has no commit {COMMIT[:12]} ({RELEASE}); git fetch --unshallow")
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(FOLDER)
-        made = subprocess.run([FOLDER / "tests/lib/build", "release", "slotbelld", "slotbellctl"],
-                              check=False, capture_output=True, text=True)
-        assert made.returncode == 0, f"the daemon of {RELEASE} does not build:\n{made.stdout}{made.stderr}"
-        done.touch()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests of several files may ask at the same time
+        done = FOLDER / "done"
+        if not done.exists():
+            build()
+            done.touch()
     return FOLDER / "build"

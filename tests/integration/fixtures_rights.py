@@ -6,6 +6,8 @@ import psycopg
 import pytest
 from fixtures_sql import Database, apply_schema, fresh
 
+pytest_plugins = ["fixtures_sql"]
+
 BEFORE = 8
 LOGINS = {"taken_over": "slotbell_daemon", "backend": "slotbell_publisher", "operator": "slotbell_admin", "anybody": None}
 names = itertools.count(1)
@@ -29,6 +31,12 @@ def template_before(sql_cluster):
 @pytest.fixture
 def now(sql_cluster, logins):
     yield from fresh(sql_cluster)
+
+
+@pytest.fixture(scope="module")
+def shared_now(shared_db, logins):
+    """One for tests that leave each other alone."""
+    return shared_db
 
 
 @pytest.fixture
