@@ -31,8 +31,10 @@ static enum sb_exit run_status(struct sb_ctl *ctl, int argc, char **argv)
 
 /* ---- sessions ---- */
 
-/* slotbelld sends 256 at a time. */
+/* slotbelld sends 256 at a time, and none of its pages but the last has fewer. */
 #define PAGE_MAX 4096
+/* Of all pages: twice what sessions.max can be, for some come and go meanwhile. */
+#define SESSIONS_MAX 2000000
 
 #define COLUMNS 7
 
@@ -78,6 +80,7 @@ static void print_page_json(const json_t *sessions)
 static enum sb_exit show_sessions(struct sb_ctl *ctl, struct sb_talk *talk, void *data)
 {
 	json_int_t after = 0, next = 0;
+	size_t seen = 0;
 
 	(void)data;
 	do {
@@ -89,8 +92,10 @@ static enum sb_exit show_sessions(struct sb_ctl *ctl, struct sb_talk *talk, void
 			return ctl->status;
 		after = next;
 		next = json_integer_value(json_object_get(answer, "next"));
+		seen += json_array_size(sessions);
 		/* Else it could go on for ever. */
-		if (json_array_size(sessions) > PAGE_MAX || (next && next <= after)) {
+		if (json_array_size(sessions) > PAGE_MAX || seen > SESSIONS_MAX ||
+		    (next && (next <= after || json_array_size(sessions) == 0))) {
 			json_decref(answer);
 			return sb_ctl_fail("slotbelld at %s gave no answer", talk->path);
 		}
