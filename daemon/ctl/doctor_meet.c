@@ -49,6 +49,16 @@ static char *send_scout(const struct sb_brief *brief, const char *file, bool *re
 	return path;
 }
 
+/* Whoever writes the configuration says which host the password goes to. */
+static bool is_of_root(const char *file)
+{
+	struct stat stat_now;
+
+	if (stat(file ? file : SB_CONFIG_FILE, &stat_now) != 0)
+		return !file; /* there is none, and the folder is root's */
+	return stat_now.st_uid == 0 && !(stat_now.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /*
  * Whoever owns the configuration may have written anything into it; so it is
  * read by its owner, or where that is root by nobody at all who is in its group.
@@ -66,8 +76,7 @@ static char *find_socket(const char *file)
 	brief.identity.uid = stat_now.st_uid ? stat_now.st_uid : SB_NOBODY;
 	brief.identity.gid = stat_now.st_gid ? stat_now.st_gid : SB_NOBODY;
 	path = send_scout(&brief, file, &readable);
-	if (readable || !brief.becomes || stat_now.st_uid != 0 ||
-	    stat_now.st_mode & (S_IWGRP | S_IWOTH))
+	if (readable || !brief.becomes || !is_of_root(file))
 		return path;
 	free(path);
 	brief.becomes = false;
@@ -146,7 +155,7 @@ static void copy_files(struct sb_doctor *doctor, const char *file, bool answered
 	    sb_doctor_read_file(file ? file : SB_CONFIG_FILE, CONFIG_BYTES_MAX, &bytes, &len,
 				NULL) == 0)
 		sb_papers_put(papers, SB_PAPER_CONFIG, bytes, len);
-	if (answered)
+	if (answered || (getuid() == 0 && !is_of_root(file)))
 		return;
 	result = sb_doctor_read_file(SB_DOCTOR_CREDENTIAL_FILE, SB_CREDENTIAL_MAX + 2, &bytes, &len,
 				     &stat_now);
