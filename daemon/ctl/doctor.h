@@ -232,8 +232,11 @@ const char *sb_doctor_plain(const char *path);
 /* ---- PostgreSQL, with an end to every wait (doctor_query.c) ---- */
 
 /* A connection, the caller's; NULL with *ret_why, to be freed. `password`: where the URL has none;
- * NULL: none. */
-PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why);
+ * NULL: none. `is_daemons`: the daemon named it, so it may not name a library. */
+PGconn *sb_doctor_connect(const char *url, const char *password, bool is_daemons, char **ret_why);
+/* Whether libpq would load a library for this connection, from where its URL, a service file or the
+ * environment says. (doctor_password.c) */
+bool sb_doctor_loads_library(PGconn *database);
 /* To what --database named, if it answers; and how the schema looks to it. (doctor_database.c) */
 void sb_doctor_open_admin(struct sb_doctor *doctor, const char *url);
 /* The same as the daemon does it: its URL, with its credential. */

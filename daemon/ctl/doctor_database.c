@@ -111,7 +111,7 @@ void sb_doctor_open_admin(struct sb_doctor *doctor, const char *url)
 
 	doctor->brief.admin_said = url && *url;
 	if (doctor->brief.admin_said)
-		doctor->admin = sb_doctor_connect(url, NULL, &why);
+		doctor->admin = sb_doctor_connect(url, NULL, false, &why);
 	free(why);
 	why = NULL;
 	doctor->brief.admin_there = doctor->admin != NULL;

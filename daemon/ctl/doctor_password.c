@@ -63,6 +63,23 @@ static bool judge_credential(const struct sb_doctor *doctor, struct sb_finding *
 	return result;
 }
 
+/* ---- libpq's engines ---- */
+
+bool sb_doctor_loads_library(PGconn *database)
+{
+	PQconninfoOption *options = PQconninfo(database);
+	bool loads = false;
+
+	sb_need(options);
+	/* Of this, libpq takes what stands before a colon for the name of an engine, or its path. */
+	for (const PQconninfoOption *option = options; option->keyword; option++) {
+		if (strcmp(option->keyword, "sslkey") == 0 && option->val)
+			loads = strchr(option->val, ':') != NULL;
+	}
+	PQconninfoFree(options);
+	return loads;
+}
+
 /* ---- libpq's file ---- */
 
 /* The file that libpq would look into, or NULL; to be freed. */

@@ -73,7 +73,7 @@ static bool is_ours(PGconn *database, char **ret_why)
 	return ours;
 }
 
-PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
+PGconn *sb_doctor_connect(const char *url, const char *password, bool is_daemons, char **ret_why)
 {
 	/* What stands after the URL cannot be set by it; what stands before is a default. */
 	static const char *const names[] = {
@@ -97,7 +97,12 @@ PGconn *sb_doctor_connect(const char *url, const char *password, char **ret_why)
 	}
 	database = PQconnectStartParams(names, values, 1);
 	sb_need(database);
-	if (PQstatus(database) == CONNECTION_BAD || !finish_connect(database))
+	/* Before the first step: the library is loaded at the handshake. We are outside of the
+	 * daemon's sandbox, and its code is to stay inside. */
+	if (PQstatus(database) != CONNECTION_BAD && is_daemons && sb_doctor_loads_library(database))
+		*ret_why = words("its sslkey names an OpenSSL engine; doctor loads no library that "
+				 "the daemon names");
+	else if (PQstatus(database) == CONNECTION_BAD || !finish_connect(database))
 		*ret_why = words(PQstatus(database) == CONNECTION_BAD ? PQerrorMessage(database)
 								      : "it does not answer");
 	else if (apply_settings(database, ret_why) && is_ours(database, ret_why))
@@ -111,7 +116,7 @@ PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_w
 	char *password = sb_doctor_password(doctor);
 	PGconn *database;
 
-	database = sb_doctor_connect(doctor->config.database_url, password, ret_why);
+	database = sb_doctor_connect(doctor->config.database_url, password, true, ret_why);
 	sb_credential_free(password);
 	return database;
 }

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(not is_root(), reason="only root has something t
 
 NOBODY = 65534
 UNSHED = str(pathlib.Path(program()).parent / "tests/ctl_unshed")
+LOADING = str(pathlib.Path(program()).parent / "tests/ctl_loading")  # which these tests run, but where they say else
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def doctor(house, fake, *options, known=None, **more):
     """As root, whose secrets are in the URL and in the environment; on a terminal."""
     terminal, theirs = pty.openpty()
     environment = {**house.ctl.environment(), "PGOPTIONS": f"-c application_name={SECRET}", "SLOTBELL_DATABASE_URL": f"postgresql://{SECRET}@nowhere/"}
-    words = [known or program(), "doctor", "--config", str(fake.config), "--database", f"{house.ctl.url}&password={SECRET}", *map(str, options)]
+    words = [known or LOADING, "doctor", "--config", str(fake.config), "--database", f"{house.ctl.url}&password={SECRET}", *map(str, options)]
     try:
         return subprocess.run(words, env=environment, stdin=theirs, stderr=subprocess.PIPE, stdout=subprocess.PIPE, check=False,
                               timeout=120, start_new_session=True, **more)  # fmt: skip
@@ -47,8 +48,8 @@ def doctor(house, fake, *options, known=None, **more):
         os.close(terminal)
 
 
-def look(house, fake, *options, **more):
-    done = doctor(house, fake, "--json", *options, **more)
+def look(house, fake, *options, known=None, **more):
+    done = doctor(house, fake, "--json", *options, known=known, **more)
     found = {line["check"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert list(found) == CHECKS, done
     return found
@@ -86,6 +87,20 @@ def test_an_engine_that_it_names_runs_as_its_user_for_good_and_finds_nothing_of_
     assert {number for number, target in files if target.startswith("pipe:")} == {"0", "1"}
     assert all(re.match(r"pipe:|/dev/null$|socket:|anon_inode:|/proc/|" + str(fake.folder), target) for _, target in files), files
     assert not any(target.startswith(("/dev/pts", "/dev/tty")) for _, target in files)
+
+
+@pytest.mark.parametrize("way", ["URL", "variable", "service"])
+def test_an_engine_that_it_names_is_not_loaded(house, fake, tls_port, way):
+    """doctor looks from outside of the daemon's sandbox, and what it loads would be there too."""
+    library, url = fake.build_engine(), engine_url(fake, tls_port)
+    named, rest = url.split("&sslkey=")[0], {"URL": {}, "variable": {"PGSSLKEY": f"{library}:key"},
+                                             "service": {"PGSERVICEFILE": str(fake.folder / "services")}}[way]  # fmt: skip
+    (fake.folder / "services").write_text(f"[evil]\nsslkey={library}:key\n")
+    fake.start(SOMEBODY, {"SLOTBELL_DATABASE_URL": {"URL": url, "variable": named, "service": f"{named}&service=evil"}[way], **rest})
+    found = look(house, fake, known=program())
+    assert not fake.reported() and "names an OpenSSL engine" in found["database"]["seen"], found["database"]
+    look(house, fake, known=LOADING)
+    assert fake.reported(), "this test shows nothing"
 
 
 def test_without_the_remedy_the_engine_is_root_again(house, fake, tls_port):
