@@ -71,7 +71,8 @@ bool sb_doctor_loads_library(PGconn *database)
 	bool loads = false;
 
 	sb_need(options);
-	/* Of this, libpq takes what stands before a colon for the name of an engine, or its path. */
+	/* Of this, libpq takes what stands before a colon for the name of an engine, or its path.
+	 */
 	for (const PQconninfoOption *option = options; option->keyword; option++) {
 		if (strcmp(option->keyword, "sslkey") == 0 && option->val)
 			loads = strchr(option->val, ':') != NULL;
