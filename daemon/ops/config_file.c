@@ -113,7 +113,10 @@ static int on_entry(void *data, const char *section, const char *name, const cha
 	}
 	reader->unknown = !key;
 	if (!key) {
-		sb_config_unknown_key(reading, where, section, name);
+		/* It may be the rest of a URL that was cut into two lines, and begin with a
+		 * part of the password. */
+		sb_config_unknown_key(reading, where, section,
+				      strcmp(section, "database") ? name : "?");
 	} else if (reading->seen[key - sb_config_keys] && reader->continues &&
 		   (key->kind == TEXT || key->kind == NEEDED)) {
 		continue_text(reading, where, key, value);

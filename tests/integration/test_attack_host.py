@@ -1,4 +1,4 @@
-"""What a daemon that was taken over tries at slotbellctl, beside what test_ctl_taken_over.py has."""
+"""What a daemon that was taken over, and members of slotbell-admin, try beside what the other tests have."""
 
 import json
 import socket
@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from ctl_support import program
+from slotbelld import ENVIRONMENT, built
 
 
 @pytest.fixture
@@ -31,3 +32,12 @@ def counting_daemon(tmp_path):
 def test_a_list_of_sessions_with_ever_another_page_has_an_end(counting_daemon):
     done = subprocess.run([program(), "--socket", counting_daemon, "sessions"], capture_output=True, check=False, timeout=20)
     assert done.returncode == 1 and b"gave no answer" in done.stderr
+
+
+@pytest.mark.parametrize("rest", ["c2VzYW1l==@db/x", "c2VzYW1l:y@db/x", "c2VzYW1l = 1"])
+def test_a_password_on_a_line_of_its_own_is_in_no_message(tmp_path, rest):
+    """A reload tells members of slotbell-admin what is wrong with the configuration, which they may not read."""
+    (tmp_path / "conf").write_text(f"[database]\nurl = postgresql://slotbell:\n{rest}\n")
+    done = subprocess.run([built("slotbelld"), "--config", tmp_path / "conf", "--check-config"], env=ENVIRONMENT, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert "conf:3: [database] (no name): no such key" in done.stderr and "c2VzYW1l" not in done.stdout + done.stderr
