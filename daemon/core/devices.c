@@ -8,6 +8,16 @@ struct sb_session *sb_devices_find(struct sb_hub *hub, int64_t device_id)
 	return sb_table_find(&hub->devices, (uint64_t)device_id);
 }
 
+size_t sb_devices_count_short(struct sb_hub *hub, int64_t device_id)
+{
+	const struct sb_session *session = sb_devices_find(hub, device_id);
+	size_t count = 0;
+
+	for (; session; session = session->device_next)
+		count += session->role != SB_ROLE_LIVE;
+	return count;
+}
+
 int sb_devices_add(struct sb_hub *hub, struct sb_session *session)
 {
 	struct sb_session *first = sb_devices_find(hub, session->device_id);

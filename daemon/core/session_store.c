@@ -204,6 +204,12 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_tell(session, answer);
 		return;
 	}
+	/* A live one takes the place of the one before it. */
+	if (session->role != SB_ROLE_LIVE &&
+	    sb_devices_count_short(hub, session->greeting->device_id) >= SB_DEVICE_SHORT_MAX) {
+		sb_session_close(session, SB_REASON_TOO_MANY);
+		return;
+	}
 	start = choose_start(session, answer);
 	mailbox = sb_mailbox_get(hub, answer->mailbox_id, &answer->numbering);
 	if (!mailbox) {
