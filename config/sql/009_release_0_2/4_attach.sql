@@ -125,10 +125,14 @@ $$;
 -- ---- rows that could not ring ----
 
 -- refused() runs as the table's owner. Row security binds what it may write, for it holds no more rights than its caller.
-ALTER TABLE slotbell.refusal ADD by_role name NOT NULL DEFAULT current_user;
-UPDATE slotbell.refusal r SET by_role = pg_get_userbyid(c.relowner)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE r.relation = format('%I.%I', n.nspname, c.relname) AND c.relpersistence <> 't';
+-- The column comes without a default, which is set afterwards: with one it cannot be added while any table has a column of
+-- this table's row type.
+ALTER TABLE slotbell.refusal ADD by_role name;
+ALTER TABLE slotbell.refusal ALTER by_role SET DEFAULT current_user;
+UPDATE slotbell.refusal r SET by_role = coalesce((
+    SELECT pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE r.relation = format('%I.%I', n.nspname, c.relname) AND c.relpersistence <> 't'), current_user);
+ALTER TABLE slotbell.refusal ALTER by_role SET NOT NULL;
 ALTER TABLE slotbell.refusal ADD CONSTRAINT refusal_bounds CHECK (char_length(relation) <= 300 AND char_length(operation) <= 10
     AND (uid IS NULL OR (char_length(uid) <= 255 AND uid !~ '[[:cntrl:]]')) AND code ~ '^[0-9A-Z]{5}$') NOT VALID;
 CREATE INDEX refusal_by_role ON slotbell.refusal (by_role, id);
@@ -224,10 +228,27 @@ CREATE POLICY own_tables_in_own_session ON slotbell.resynced FOR INSERT TO slotb
         SELECT FROM slotbell.attachment a WHERE a.oid = resynced.attached AND a.owner = resynced.by_role AND a.runs_as = resynced.by_role));
 GRANT INSERT (attached) ON slotbell.resynced TO slotbell_publisher;
 
+-- What 0.1.0 called. A publisher's view or default may depend on it, which is no reason to stop here: then it is left, and
+-- cannot be called.
+DO $drop$
+DECLARE
+    old text;
+BEGIN
+    FOREACH old IN ARRAY ARRAY['slotbell.resync_row(text, jsonb, bigint)', 'slotbell.end_resync(bigint[], text[], text[])'] LOOP
+        BEGIN
+            EXECUTE 'DROP FUNCTION ' || old;
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, slotbell_publisher, slotbell_admin', old);
+            RAISE WARNING USING MESSAGE = old || ' is left: something outside of the schema slotbell depends on it',
+                HINT = format('Nobody can call it. DROP FUNCTION %s says what depends on it.', old);
+        END;
+    END LOOP;
+END
+$drop$;
+
 -- Publishes one row as it was read, unless the booking has changed since then: its newest event is beyond the head that
 -- was read before, or is not committed yet and waited for here. Returns how many events came of it: 0 or 1. The row comes
 -- as text and is parsed here, with nothing of the owner's in reach.
-DROP FUNCTION slotbell.resync_row(text, jsonb, bigint);
 CREATE FUNCTION slotbell.resync_row(row_text text, head bigint) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
@@ -257,7 +278,6 @@ $$;
 -- What this transaction has published is done for these mailboxes. Where something is attached and nothing of it was
 -- published, no need is met; where nothing is, whoever publishes by hand says so by this. Who lost events may have lost
 -- cancels: they ring again.
-DROP FUNCTION slotbell.end_resync(bigint[], text[], text[]);
 CREATE FUNCTION slotbell.end_resync(needs bigint[], mailboxes text[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
 AS $$
@@ -355,6 +375,9 @@ BEGIN
     RETURN rung + slotbell.end_resync(needs, asked);
 END
 $$;
+
+-- A condition of the reader's runs on what the view shows and on no other mailbox.
+ALTER VIEW slotbell.needs_resync SET (security_barrier);
 
 GRANT EXECUTE ON FUNCTION slotbell.own_session(), slotbell.resync_row(text, bigint), slotbell.end_resync(bigint[], text[])
     TO slotbell_publisher, slotbell_admin;

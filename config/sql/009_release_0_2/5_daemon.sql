@@ -260,9 +260,11 @@ BEGIN
 END
 $$;
 
--- How many sessions a daemon has here: what bounds them.
-ALTER TABLE slotbell.instance ADD COLUMN sessions integer NOT NULL DEFAULT 0;
+-- How many sessions a daemon has here: what bounds them. Its default comes afterwards: see slotbell.refusal.
+ALTER TABLE slotbell.instance ADD COLUMN sessions integer;
+ALTER TABLE slotbell.instance ALTER sessions SET DEFAULT 0;
 UPDATE slotbell.instance i SET sessions = (SELECT count(*) FROM slotbell.session s WHERE s.instance = i.name);
+ALTER TABLE slotbell.instance ALTER sessions SET NOT NULL;
 
 -- This daemon is on for lease_seconds more; these sessions of it began (is_on) or
 -- ended, in this order. True: it has a lease already; false: it had none, and
