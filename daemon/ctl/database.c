@@ -141,6 +141,11 @@ bool sb_database_reopen(PGconn *database)
 	       is_ours(database, false);
 }
 
+static bool is_lock_timeout(const char *sqlstate)
+{
+	return strcmp(sqlstate, "55P03") == 0;
+}
+
 /* What to do about an error that PostgreSQL itself has no fitting advice for. */
 static const char *advice(const char *sqlstate)
 {
@@ -148,6 +153,11 @@ static const char *advice(const char *sqlstate)
 	    strcmp(sqlstate, "42P01") == 0)
 		return "Is this the database? `slotbellctl db init` makes Slotbell's schema in it,"
 		       " and\n  `slotbellctl db upgrade` renews an older one.";
+	if (is_lock_timeout(sqlstate))
+		return "An open transaction of another session holds what this needs; nothing was "
+		       "changed.\n  Find it (SELECT pid, usename, state, xact_start FROM "
+		       "pg_stat_activity ORDER BY xact_start;),\n  end it (SELECT "
+		       "pg_terminate_backend(PID);), and run this again.";
 	if (strcmp(sqlstate, "42501") == 0)
 		return "`db init` and `db upgrade` need a superuser, or the database's owner with "
 		       "the"
@@ -193,7 +203,7 @@ void sb_database_complain(PGconn *database, const PGresult *result, const char *
 		sb_ctl_fail("%s", message);
 	if (detail)
 		sb_ctl_say("  detail: %s", detail);
-	if (ours && !file)
+	if (ours && (!file || is_lock_timeout(sqlstate)))
 		sb_ctl_say("  hint: %s", ours);
 	else if (hint)
 		sb_ctl_say("  hint: %s", hint);

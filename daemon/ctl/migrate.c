@@ -22,6 +22,8 @@
 
 /* So long a step waits for another program before it says that it waits. */
 #define WAIT_IN_SILENCE "500ms"
+/* A step that waits for a transaction of somebody else holds up those who come after it. */
+#define WAIT_FOR_OTHERS "10s"
 
 /* Each time somebody else was quicker to create what this was about to. */
 #define TRIES 10
@@ -245,7 +247,7 @@ static bool begin(struct migration *migration, size_t *ret_applied)
 	if (!run(migration,
 		 "SET LOCAL ROLE slotbell_owner;"
 		 "LOCK TABLE ONLY slotbell.migration IN SHARE ROW EXCLUSIVE MODE;"
-		 "SET LOCAL lock_timeout = 0",
+		 "SET LOCAL lock_timeout = '" WAIT_FOR_OTHERS "'",
 		 NULL))
 		return false;
 	migration->may_retry = false;

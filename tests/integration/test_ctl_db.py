@@ -113,6 +113,15 @@ def test_init_completes_what_was_begun(bare):
     assert bare.json("db", "init")[0]["applied"] == NAMES[1:]
 
 
+def test_an_open_transaction_of_another_session_ends_the_upgrade_and_it_says_which(bare):
+    apply_first(bare)
+    with bare.connect(autocommit=False) as reader:
+        reader.execute("LOCK TABLE slotbell.mailbox")
+        words = bare.run("db", "upgrade", expect=1).stderr
+        assert "pg_stat_activity" in words and "nothing was changed" in words
+    assert bare.json("db", "upgrade")[0]["version"] == VERSIONS[-1]
+
+
 def test_upgrade_refuses_a_database_without_the_schema(bare):
     assert "slotbellctl db init" in bare.run("db", "upgrade", expect=1).stderr
     assert not has_schema(bare)

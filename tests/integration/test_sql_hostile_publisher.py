@@ -2,10 +2,10 @@
 
 import psycopg
 import pytest
+from fixtures_rights import BEFORE, state_of
 from fixtures_sql import apply_schema
-from rights_help import BEFORE, before, logins, now, state_of, template_before  # noqa: F401
 
-pytest_plugins = ["fixtures_sql"]
+pytest_plugins = ["fixtures_rights"]
 
 DEPENDENTS = {
     "a view on a function": "CREATE VIEW own.x AS SELECT slotbell.resync_row('t', '{}', 1)",
