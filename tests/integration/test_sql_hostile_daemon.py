@@ -134,6 +134,11 @@ def test_a_sweeper_whose_session_ended_is_followed_at_once(now):
     assert step(two)["held"]
 
 
+def test_a_lease_that_was_lost_is_made_anew(now):
+    execute(now, "DELETE FROM slotbell.sweep_lease")
+    assert step(now.connect("taken_over"))["held"] and count(now, "sweep_lease") == 1
+
+
 def test_a_step_that_is_in_a_transaction_makes_no_other_wait(now):
     one, two = now.connect("taken_over", autocommit=False), now.connect("taken_over")
     assert step(one)["held"]
