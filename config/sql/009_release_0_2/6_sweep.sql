@@ -20,10 +20,6 @@ AS $$
 DECLARE
     lease record;
 BEGIN
-    -- Where the row was lost (a restore without data), retention must not stop.
-    IF NOT EXISTS (SELECT FROM slotbell.sweep_lease) THEN
-        INSERT INTO slotbell.sweep_lease DEFAULT VALUES ON CONFLICT DO NOTHING;
-    END IF;
     SELECT * INTO lease FROM slotbell.sweep_lease FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         -- Another session takes it right now, or there is no row: a dump was restored without this table's data.
