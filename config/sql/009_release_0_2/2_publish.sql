@@ -26,7 +26,7 @@ BEGIN
         WHEN authority IS NULL THEN 'has no plain host name'
         WHEN authority[3]::integer NOT BETWEEN 1 AND 65535 THEN 'has a port that does not exist'
         WHEN link ~ '%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)' THEN 'has a % without two hexadecimal digits'
-        WHEN link ~ '%([01].|7[Ff]|[Cc]2%[89]|[Cc][01])' THEN 'has a percent-encoded control character'
+        WHEN link ~ '%([01].|7[Ff]|[Cc]2%[89]|[Cc][01]|[Ee]2%80%[Aa][89])' THEN 'has a percent-encoded control character'
     END;
 END
 $$;
