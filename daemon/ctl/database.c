@@ -157,7 +157,7 @@ static const char *advice(const char *sqlstate)
 		return "An open transaction of another session holds what this needs; nothing was "
 		       "changed.\n  Find it (SELECT pid, usename, state, xact_start FROM "
 		       "pg_stat_activity ORDER BY xact_start;),\n  end it (SELECT "
-		       "pg_terminate_backend(PID);), and run this again.";
+		       "pg_catalog.pg_terminate_backend(PID);), and run this again.";
 	if (strcmp(sqlstate, "42501") == 0)
 		return "`db init` and `db upgrade` need a superuser, or the database's owner with "
 		       "the"

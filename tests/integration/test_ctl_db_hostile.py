@@ -151,6 +151,16 @@ def test_no_command_calls_a_function_of_a_planted_schema(used, command):
     assert not is_super(used)
 
 
+def test_an_extension_that_somebody_put_into_the_schema_is_named_with_what_moves_it(plain):
+    """A trusted extension needs no right on the schema that it goes into. Its objects are PostgreSQL's superuser's."""
+    plain.run("db", "init")
+    plain.query("CREATE EXTENSION citext SCHEMA slotbell")
+    words = plain.run("db", "upgrade", expect=1).stderr
+    assert "the extension citext is in the schema slotbell" in words and "belongs to" not in words
+    plain.query(re.search(r"hint: (ALTER EXTENSION [^;]*;)", words)[1])
+    plain.run("db", "upgrade")
+
+
 # ---- roles that were there before ----
 
 

@@ -37,7 +37,7 @@ PIPELINED = {  # what -> (pieces, each one TLS record; statuses of the answers)
     "a poll and an ack": ([head("GET", POLL) + POST], [200]),
     "two acks": ([POST + POST], [409]),
     "three acks": ([POST * 3], [409]),
-    "a hundred acks": ([POST * 100], [409]),
+    "a hundred acks": ([POST * 100], None),  # more than a record: bytes that nobody read may reset the connection before its answer
     "questions around an ack": ([GET + GET + POST + GET], [200, 200]),
     "a head, and its body later": ([GET + POST_HEAD, ACK], [200]),
     "half a body, and the rest later": ([GET + POST[:-10], POST[-10:]], [200]),

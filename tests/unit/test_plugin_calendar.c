@@ -367,16 +367,17 @@ static void one_plug_in_per_calendar(void **state)
 /* Whoever can read a folder can lock it. */
 static void a_lock_on_the_folder_holds_nobody_up(void **state)
 {
-	const struct place *place = *state;
+	struct place *place = *state;
 	int folder = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sb_calendar *calendar;
 	struct stat st;
 
 	sb_calendar_close(place->calendar);
+	place->calendar = NULL; /* for the tear-down, should the rest fail */
 	assert_int_equal(flock(folder, LOCK_EX | LOCK_NB), 0);
 	assert_int_equal(sb_calendar_open(place->folder, &calendar), 0);
 	close(folder);
-	((struct place *)*state)->calendar = calendar;
+	place->calendar = calendar;
 	assert_int_equal(stat(in_folder(place->folder, ".slotbell.lock"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 }

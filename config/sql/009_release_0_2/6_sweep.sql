@@ -20,14 +20,13 @@ AS $$
 DECLARE
     lease record;
 BEGIN
+    -- The row was lost: a dump was restored without this table's data. Only then, for an INSERT waits for who holds the row.
+    IF NOT EXISTS (SELECT FROM slotbell.sweep_lease) THEN
+        INSERT INTO slotbell.sweep_lease DEFAULT VALUES ON CONFLICT DO NOTHING;
+    END IF;
     SELECT * INTO lease FROM slotbell.sweep_lease FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        -- Another session takes it right now, or there is no row: a dump was restored without this table's data.
-        INSERT INTO slotbell.sweep_lease (holder, lease_until) VALUES (pg_backend_pid(), clock_timestamp() + interval '30 seconds')
-        ON CONFLICT DO NOTHING;
-        RETURN FOUND;
-    ELSIF lease.holder <> pg_backend_pid() AND lease.lease_until > clock_timestamp()
-            AND EXISTS (SELECT FROM pg_stat_get_activity(lease.holder)) THEN
+    IF NOT FOUND OR (lease.holder <> pg_backend_pid() AND lease.lease_until > clock_timestamp()
+            AND EXISTS (SELECT FROM pg_stat_get_activity(lease.holder))) THEN
         RETURN false;
     END IF;
     UPDATE slotbell.sweep_lease SET holder = pg_backend_pid(), lease_until = clock_timestamp() + interval '30 seconds';
