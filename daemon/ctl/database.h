@@ -15,9 +15,9 @@
 	"pg_catalog.to_char((" value ") AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 
 /*
- * A row if the schema is there and is not Slotbell's: whom it belongs to. Whoever
- * may create in a database can make a schema slotbell; its functions would run
- * with the rights of whoever calls them. So this is asked before the first call.
+ * A row if the schema is there and is not Slotbell's: its owner. A role that may
+ * create in a database can make a schema slotbell, whose functions would run with
+ * the caller's rights. So this is asked before the first call.
  */
 #define SB_SQL_FOREIGN_OWNER                                                      \
 	"SELECT pg_catalog.quote_ident(r.rolname) FROM pg_catalog.pg_namespace n" \

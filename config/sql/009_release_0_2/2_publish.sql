@@ -316,7 +316,7 @@ EXCEPTION WHEN dependent_objects_still_exist THEN
 END
 $drop$;
 
--- For whoever reads what an upgrade says: what a schema in use did until now and does no more.
+-- What db upgrade says of a schema in use: what 0.1.0 did and 0.2.0 does not.
 DO $said$
 DECLARE
     links bigint := (SELECT count(*) FROM slotbell.event e WHERE slotbell.link_problem(e.details ->> 'join_url') IS NOT NULL);

@@ -90,7 +90,7 @@ BEGIN
 END
 $$;
 
--- Takes a table's triggers and functions off. False: it was not attached. By whoever has the owner's rights: a table that
+-- Takes a table's triggers and functions off. False: it was not attached. Any role with the owner's rights may do it: a table that
 -- cannot be attached any more, for its owner cannot log in, still comes off.
 CREATE OR REPLACE FUNCTION slotbell.detach(relation regclass) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -276,7 +276,7 @@ END
 $$;
 
 -- What this transaction has published is done for these mailboxes. Where something is attached and nothing of it was
--- published, no need is met; where nothing is, whoever publishes by hand says so by this. Who lost events may have lost
+-- published, no need is met; where nothing is, a backend that publishes by hand says so by this. Who lost events may have lost
 -- cancels: they ring again.
 CREATE FUNCTION slotbell.end_resync(needs bigint[], mailboxes text[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off

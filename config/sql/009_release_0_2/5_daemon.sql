@@ -151,7 +151,7 @@ $$;
 
 -- These devices have dealt with everything up to these cursors. A row per item:
 -- saved (also when the row was further already), stale (a cursor of a history
--- that is no more: nothing is saved), replaced (of a session, by its session_no,
+-- that has ended: nothing is saved), replaced (of a session, by its session_no,
 -- whose device has a newer one by now: nothing is saved, for that one was told
 -- already where it starts) or gone (no live device). failed_item is the item
 -- that a failure belongs to. The items in announced are made known to

@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
--- One step of the sweep, if the lease is ours (held): from these places on, so many rows of each kind at
+-- One step of the sweep, if the lease is ours (held): from these places on, max_rows rows of each kind at
 -- most. Returns where the next step goes on, and how much there was to do.
 -- next_mailbox is NULL at the end of a round; devices are gone through all the
 -- time, a few with each step. What locks mailboxes comes last, so that a
