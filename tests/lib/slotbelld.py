@@ -171,6 +171,11 @@ class Daemon:
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_bytes(self):
+        """The most memory that was resident at a time."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
     def cpu_seconds(self):
         """User and system time since its start."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
