@@ -25,7 +25,7 @@ CREATE TRIGGER number_early BEFORE INSERT ON slotbell.event FOR EACH ROW EXECUTE
 CREATE OR REPLACE FUNCTION slotbell.number_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     UPDATE slotbell.mailbox m SET head = greatest(m.head, NEW.seq) WHERE m.id = NEW.mailbox_id;
-    UPDATE slotbell.booking_state s SET version = NEW.seq WHERE s.mailbox_id = NEW.mailbox_id AND s.uid = NEW.uid;
+    UPDATE slotbell.booking_state s SET seq = NEW.seq, version = coalesce(s.version, 0) + 1 WHERE s.mailbox_id = NEW.mailbox_id AND s.uid = NEW.uid;
     PERFORM pg_notify('slotbell_wake', NEW.mailbox_id::text);
     RETURN NULL;
 END $$;

@@ -130,7 +130,7 @@ def fill(db, mailboxes=1_000_000, devices=100_000):
             " SELECT id, s, 'created', 'u' || s, 200, now() FROM slotbell.mailbox, generate_series(4, 5) s WHERE device_count > 0")
         connection.execute("ALTER TABLE slotbell.event ENABLE TRIGGER number_events")
         connection.execute(
-            "INSERT INTO slotbell.booking_state (mailbox_id, uid, version, state_hash, cancelled, ends_at)"
+            "INSERT INTO slotbell.booking_state (mailbox_id, uid, seq, state_hash, cancelled, ends_at)"
             " SELECT mailbox_id, uid, seq, '', false, now() FROM slotbell.event")
         connection.execute("INSERT INTO slotbell.resync_need (mailbox_id, reason, lacks_to)"
                            " SELECT id, 'enrolled', 5 FROM slotbell.mailbox WHERE device_count > 0")  # fmt: skip

@@ -227,7 +227,7 @@ def test_a_rollback_and_a_savepoint_leave_no_hole(db):
     publish(connection, ADA, "two")
     connection.commit()
     assert db.query("SELECT uid, seq FROM slotbell.event ORDER BY seq") == [("one", 1), ("two", 2)]
-    assert db.query("SELECT uid, version FROM slotbell.booking_state ORDER BY uid") == [("one", 1), ("two", 2)]
+    assert db.query("SELECT uid, seq FROM slotbell.booking_state ORDER BY uid") == [("one", 1), ("two", 2)]
 
 
 def test_one_notification_for_a_mailbox_and_transaction_with_nothing_in_it_but_the_id(db):

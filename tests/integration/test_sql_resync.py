@@ -61,7 +61,7 @@ def test_a_second_device_gets_what_it_lacks_though_the_state_is_the_same(settled
 
 
 def test_without_looking_at_who_lacks_it_the_same_state_would_never_ring_again(settled):
-    settled.db.cripple("publish", ("OR s.version <= (SELECT max(n.lacks_to)", "OR false AND s.version <= (SELECT max(n.lacks_to)"))
+    settled.db.cripple("publish", ("OR s.seq <= (SELECT max(n.lacks_to)", "OR false AND s.seq <= (SELECT max(n.lacks_to)"))
     settled.db.enrol(ADA)
     assert resync(settled) == 0 and settled.rang() == []
 

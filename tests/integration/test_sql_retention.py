@@ -215,7 +215,7 @@ def test_a_step_over_full_tables_uses_their_indexes(db):
         connection.execute("INSERT INTO slotbell.event (mailbox_id, seq, change, uid, octets, published_at)"
                            " SELECT id, s, 'created', 'u' || id || '-' || s, 200, now() - interval '1 hour' FROM slotbell.mailbox, generate_series(1, 5) s")  # fmt: skip
         connection.execute("ALTER TABLE slotbell.event ENABLE TRIGGER number_events")
-        connection.execute("INSERT INTO slotbell.booking_state (mailbox_id, uid, version, state_hash, cancelled, ends_at)"
+        connection.execute("INSERT INTO slotbell.booking_state (mailbox_id, uid, seq, state_hash, cancelled, ends_at)"
                            " SELECT mailbox_id, uid, seq, '', false, now() - interval '100 days' * (random() > 0.9)::int FROM slotbell.event")  # fmt: skip
         connection.execute("INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, change, published_at)"
                            " SELECT mailbox_id, seq, mailbox_id, uid, change, published_at - interval '100 days' * (random() > 0.9)::int"

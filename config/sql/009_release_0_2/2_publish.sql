@@ -128,82 +128,27 @@ BEGIN
 END
 $$;
 
--- Numbers are given at commit: a deferred trigger, so it runs when all else of
--- the transaction is done. It locks the mailboxes of this transaction in id
--- order, so two transactions cannot deadlock here whatever order they published
--- in, and it holds them for the rest of the commit only. Per mailbox, seq
--- order is commit order, without a hole, and nobody sees 43 before 42.
-CREATE OR REPLACE FUNCTION slotbell.number_events() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+-- (2_checks.sql)
+CREATE FUNCTION slotbell.check_mailbox(function_name text, mailbox text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
-DECLARE
-    pending record;
-    here record;
-    numbered record;
 BEGIN
-    -- The first firing numbers all events of the transaction. The others see by one look that theirs has its number: to look
-    -- for all that are left would pass over all that were numbered just now.
-    IF NOT EXISTS (SELECT FROM slotbell.event e WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL) THEN
-        RETURN NULL;
+    IF mailbox IS NULL OR char_length(mailbox) NOT BETWEEN 3 AND 320 OR mailbox !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' THEN
+        PERFORM slotbell.refuse('SB001', 'mailbox is not an address',
+            format('It has %s characters; NAME@DOMAIN with 3 to 320 is possible.', coalesce(char_length(mailbox)::text, 'no')),
+            'Give the address of the Outlook calendar, as in ''ada@example.com''.');
     END IF;
-    -- A booking that was said to be committed must not vanish in a crash: its number would be given again. Here and not in
-    -- publish(), after which the caller may still change the setting.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
+END
+$$;
+CREATE FUNCTION slotbell.check_uid(uid text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+BEGIN
+    IF uid IS NULL OR char_length(uid) NOT BETWEEN 1 AND 255 OR uid ~ '[[:cntrl:]]' THEN
+        PERFORM slotbell.refuse('SB002', 'uid is missing, too long or has control characters',
+            format('It has %s characters; 1 to 255 is possible.', coalesce(char_length(uid)::text, 'no')),
+            'Give the booking''s own name, the same for all its changes.');
     END IF;
-    FOR pending IN
-        SELECT mailbox_id, count(*) AS events FROM slotbell.event
-        WHERE xact = pg_current_xact_id() AND seq IS NULL GROUP BY mailbox_id ORDER BY mailbox_id
-    LOOP
-        IF here IS NULL THEN
-            SELECT * INTO here FROM slotbell.history();
-        END IF;
-        -- No number is ever used twice: on another cluster or timeline than the last time, a new epoch
-        -- that begins far beyond anything which may have been given and lost.
-        UPDATE slotbell.mailbox m SET
-            previous_epoch = CASE WHEN same THEN m.previous_epoch ELSE m.epoch END,
-            epoch = CASE WHEN same THEN m.epoch ELSE slotbell.new_epoch_name() END,
-            base = CASE WHEN same THEN m.base ELSE m.head END,
-            head = m.head + CASE WHEN same THEN 0 ELSE 1000000 END
-                   + CASE WHEN m.device_count > 0 THEN pending.events ELSE 0 END,
-            system_id = here.system_id,
-            timeline = here.timeline
-        FROM (SELECT id, (system_id, timeline) IS NOT DISTINCT FROM (here.system_id, here.timeline) AS same
-              FROM slotbell.mailbox WHERE id = pending.mailbox_id FOR UPDATE) locked
-        WHERE m.id = locked.id
-        RETURNING m.head, m.device_count INTO numbered;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'slotbell: a mailbox was removed while a booking for it was made',
-                DETAIL = 'Nobody had a plug-in for it for a long time.', HINT = 'Repeat the transaction.';
-        END IF;
-
-        IF numbered.device_count > 0 THEN
-            WITH ordered AS (
-                SELECT ctid, row_number() OVER (ORDER BY id) AS nth FROM slotbell.event
-                WHERE xact = pg_current_xact_id() AND seq IS NULL AND mailbox_id = pending.mailbox_id
-            ), given AS (
-                UPDATE slotbell.event e
-                SET seq = numbered.head - pending.events + ordered.nth, published_at = clock_timestamp()
-                FROM ordered WHERE e.ctid = ordered.ctid
-                RETURNING e.uid, e.seq
-            )
-            UPDATE slotbell.booking_state s SET version = newest.seq
-            FROM (SELECT uid, max(seq) AS seq FROM given GROUP BY uid) newest
-            WHERE s.mailbox_id = pending.mailbox_id AND s.uid = newest.uid;
-            PERFORM pg_notify('slotbell_wake', pending.mailbox_id::text);
-        ELSE
-            -- No plug-in, no copy. Looked at under the lock that enrolment takes: one that commits before this
-            -- booking is seen here.
-            WITH gone AS (
-                DELETE FROM slotbell.event
-                WHERE xact = pg_current_xact_id() AND seq IS NULL AND mailbox_id = pending.mailbox_id
-                RETURNING uid
-            )
-            DELETE FROM slotbell.booking_state s USING gone
-            WHERE s.mailbox_id = pending.mailbox_id AND s.uid = gone.uid;
-        END IF;
-    END LOOP;
-    RETURN NULL;
 END
 $$;
 
@@ -228,52 +173,65 @@ CREATE OR REPLACE FUNCTION slotbell.publish(
     change text DEFAULT 'created',
     details jsonb DEFAULT NULL
 ) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_variable
 DECLARE
-    at_address text;
+    at_address text := mailbox;
     to_mailbox bigint;
+    zone_known boolean;
     new_state bytea;
     size integer;
     is_cancel boolean := change = 'cancelled';
+    people text;
     event_id bigint;
 BEGIN
-    IF mailbox IS NULL OR char_length(mailbox) NOT BETWEEN 3 AND 320 OR mailbox !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' THEN
-        PERFORM slotbell.refuse('SB001', 'mailbox is not an address',
-            format('It has %s characters; NAME@DOMAIN with 3 to 320 is possible.', coalesce(char_length(mailbox)::text, 'no')),
-            'Give the address of the Outlook calendar, as in ''ada@example.com''.');
+    -- One look at what nearly all bookings are like: in order, and as it will be stored. All else goes through the checks, which
+    -- say what is wrong. No backslash in these patterns: what one means in a string is a setting of the caller's.
+    IF pg_column_size(attendees) <= 255 THEN
+        people := attendees::text;
     END IF;
-    IF uid IS NULL OR char_length(uid) NOT BETWEEN 1 AND 255 OR uid ~ '[[:cntrl:]]' THEN
-        PERFORM slotbell.refuse('SB002', 'uid is missing, too long or has control characters',
-            format('It has %s characters; 1 to 255 is possible.', coalesce(char_length(uid)::text, 'no')),
-            'Give the booking''s own name, the same for all its changes.');
-    END IF;
-    IF change IS NULL OR change NOT IN ('created', 'updated', 'cancelled') THEN
-        PERFORM slotbell.refuse('SB008', 'change is not known', coalesce(format('It has %s characters.', char_length(change)), 'It is NULL.'),
-            'Give ''created'', ''updated'' or ''cancelled''.');
-    END IF;
-    -- Before anything goes through them: no event has as many bytes as this, in whatever form.
-    IF pg_column_size(attendees) > 262144 OR pg_column_size(details) > 262144 THEN
-        PERFORM slotbell.refuse('SB010', 'the event is too large', 'attendees or details has more than 262144 bytes; 65536 bytes in all is the limit.',
-            'Shorten details.description or the list of attendees.');
-    END IF;
-    PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
-    IF attendees IS NOT NULL OR NOT is_cancel THEN
-        attendees := slotbell.checked_attendees(coalesce(attendees, '[]'));
-    END IF;
-    IF details IS NOT NULL THEN
-        PERFORM slotbell.check_details(details);
+    IF (char_length(mailbox) <= 320 AND mailbox ~ '^[0-9a-z._+-]+@[0-9a-z.-]+$'
+        AND char_length(uid) <= 255 AND uid ~ '^[!-~]+$'
+        AND change IN ('created', 'updated')
+        AND starts_at BETWEEN '1971-01-01 00:00+00' AND '9998-01-01 00:00+00' AND duration_minutes BETWEEN 1 AND 44640
+        AND char_length(subject) <= 255 AND subject ~ '^[!-~]([ -~]*[!-~])?$'
+        AND octet_length(people) <= 255
+        AND people ~ '^[[]([{]("name": "[]!#-[^-~]([]!#-[^-~ ]*[]!#-[^-~])?", )?"email": "[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+"[}](, )?)*[]]$'
+        AND details IS NULL) IS NOT TRUE THEN
+        PERFORM slotbell.check_mailbox('publish', mailbox);
+        PERFORM slotbell.check_uid(uid);
+        IF change IS NULL OR change NOT IN ('created', 'updated', 'cancelled') THEN
+            PERFORM slotbell.refuse('SB008', 'change is not known', coalesce(format('It has %s characters.', char_length(change)), 'It is NULL.'),
+                'Give ''created'', ''updated'' or ''cancelled''.');
+        END IF;
+        -- Before anything goes through them: no event has as many bytes as this, in whatever form.
+        IF pg_column_size(attendees) > 262144 OR pg_column_size(details) > 262144 THEN
+            PERFORM slotbell.refuse('SB010', 'the event is too large', 'attendees or details has more than 262144 bytes; 65536 bytes in all is the limit.',
+                'Shorten details.description or the list of attendees.');
+        END IF;
+        PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
+        IF attendees IS NOT NULL OR NOT is_cancel THEN
+            attendees := slotbell.checked_attendees(coalesce(attendees, '[]'));
+        END IF;
+        IF details IS NOT NULL THEN
+            PERFORM slotbell.check_details(details);
+        END IF;
+        people := attendees::text;
+        at_address := lower(mailbox);
     END IF;
     size := 128 + octet_length(uid) + coalesce(octet_length(time_zone), 0) + coalesce(octet_length(subject), 0)
-            + coalesce(octet_length(attendees::text), 0) + coalesce(octet_length(details::text), 0);
+            + coalesce(octet_length(people), 0) + coalesce(octet_length(details::text), 0);
     IF size > 65536 THEN
         PERFORM slotbell.refuse('SB010', 'the event is too large', format('It has %s bytes in all, 65536 is the limit.', size),
             'Shorten details.description or the list of attendees.');
     END IF;
 
-    at_address := lower(mailbox);
-    SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
+    SELECT (SELECT m.id FROM slotbell.mailbox m WHERE m.address = at_address), EXISTS (SELECT FROM slotbell.time_zone z WHERE z.name = time_zone)
+    INTO to_mailbox, zone_known;
+    IF NOT zone_known AND NOT (is_cancel AND time_zone IS NULL) THEN
+        PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
+    END IF;
     IF to_mailbox IS NULL THEN
         -- Nobody is enrolled. Whoever enrols this address now waits for this transaction, or was before it: look again.
         PERFORM slotbell.hold_off_enrolment(at_address);
@@ -286,21 +244,27 @@ BEGIN
     starts_at := date_trunc('second', starts_at);
     new_state := sha256(convert_to(ROW(extract(epoch FROM starts_at), duration_minutes, time_zone, subject, attendees, details)::text, 'UTF8'));
 
-    -- One statement takes the booking's row, compares and replaces: the same state rings once, and what was
-    -- cancelled stays so, also when several transactions publish the same booking.
-    INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
-    VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
-    ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
-        SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at), version = NULL
-        WHERE NOT s.cancelled AND (excluded.cancelled OR s.state_hash <> excluded.state_hash
-            -- Known to all but a device that came later, or lost it: for that one it rings again. See resync().
-            OR s.version <= (SELECT max(n.lacks_to) FROM slotbell.resync_need n WHERE n.mailbox_id = s.mailbox_id));
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-
+    -- One statement takes the booking's row, compares and replaces, and writes the event: the same state rings once, and what
+    -- was cancelled stays so, also when several transactions publish the same booking.
+    WITH stated AS (
+        INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
+        VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
+        ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
+            SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at),
+                version = coalesce(s.version, s.seq), seq = NULL
+            WHERE CASE WHEN s.cancelled
+                -- It went on in another mailbox since then, and is given back.
+                THEN NOT excluded.cancelled AND EXISTS (
+                    SELECT FROM slotbell.booking_state o WHERE o.uid = s.uid AND o.mailbox_id <> s.mailbox_id
+                        AND (o.seq IS NULL OR (s.seq IS NOT NULL AND coalesce(o.version, o.seq) > coalesce(s.version, s.seq))))
+                ELSE excluded.cancelled OR s.state_hash <> excluded.state_hash
+                -- Known to all but a device that came later, or lost it: for that one it rings again. See resync().
+                OR s.seq <= (SELECT max(n.lacks_to) FROM slotbell.resync_need n WHERE n.mailbox_id = s.mailbox_id) END
+        RETURNING true
+    )
     INSERT INTO slotbell.event (mailbox_id, change, uid, starts_at, starts_local, time_zone, duration_minutes, subject, attendees, details, octets)
-    VALUES (to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size)
+    SELECT to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size
+    FROM stated
     RETURNING id INTO event_id;
     RETURN event_id;
 END

@@ -266,7 +266,7 @@ BEGIN
         -- So that there is a row to wait for and to lock.
         INSERT INTO slotbell.booking_state (mailbox_id, uid, state_hash, cancelled, ends_at) VALUES (to_mailbox, named, '', false, now())
         ON CONFLICT DO NOTHING;
-        SELECT s.version INTO newest FROM slotbell.booking_state s WHERE s.mailbox_id = to_mailbox AND s.uid = named FOR UPDATE;
+        SELECT s.seq INTO newest FROM slotbell.booking_state s WHERE s.mailbox_id = to_mailbox AND s.uid = named FOR UPDATE;
         IF newest > head THEN
             RETURN 0;
         END IF;
@@ -302,7 +302,7 @@ BEGIN
         SELECT DISTINCT m.id, m.address, s.uid FROM unnest(needs, mailboxes) AS asked(need, mailbox)
         JOIN slotbell.mailbox m ON m.address = asked.mailbox
         JOIN slotbell.resync_need n ON n.mailbox_id = m.id AND n.id <= asked.need AND NOT n.met AND n.reason IN ('expired', 'epoch')
-        JOIN slotbell.booking_state s ON s.mailbox_id = m.id AND s.cancelled AND s.version <= n.lacks_to AND s.ends_at > now()
+        JOIN slotbell.booking_state s ON s.mailbox_id = m.id AND s.cancelled AND s.seq <= n.lacks_to AND s.ends_at > now()
         ORDER BY m.id, s.uid
     LOOP
         UPDATE slotbell.booking_state s SET cancelled = false WHERE s.mailbox_id = lost.id AND s.uid = lost.uid;

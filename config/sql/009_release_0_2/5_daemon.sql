@@ -20,6 +20,7 @@ CREATE OR REPLACE FUNCTION slotbell.authenticate(devices bigint[], proofs bytea[
     RETURNS TABLE (item integer, outcome text, mailbox_id bigint, address text, session_no bigint, acked bigint, expires_at_s bigint,
         head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -85,11 +86,12 @@ $$;
 -- What lies after these seqs? For each mailbox its numbering and the next
 -- events in order, at most so many of them and so many bytes, but at least one;
 -- a row with seq NULL where there is none. One snapshot: head and events agree.
-CREATE OR REPLACE FUNCTION slotbell.fetch(mailboxes bigint[], afters bigint[], max_events integer, max_bytes integer)
+CREATE FUNCTION slotbell.next_events(mailboxes bigint[], afters bigint[], max_events integer, max_bytes integer)
     RETURNS TABLE (mailbox_id bigint, after bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint,
-        seq bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text, time_zone text,
+        seq bigint, version bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text, time_zone text,
         duration_minutes integer, subject text, attendees text, details text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -100,10 +102,24 @@ BEGIN
     IF (max_events BETWEEN 1 AND 10000 AND max_bytes BETWEEN 1 AND 1073741824) IS NOT TRUE THEN
         PERFORM slotbell.out_of_bounds('fetch', 'max_events is 1 to 10000, max_bytes 1 to 1073741824.');
     END IF;
+    IF cardinality(mailboxes) = 1 AND cardinality(afters) = 1 THEN
+        -- One mailbox, one event, as nearly always when bookings come one by one.
+        RETURN QUERY
+            SELECT m.id, afters[1], m.head, m.epoch, m.previous_epoch, m.base, m.floor,
+                e.seq, coalesce(e.version, e.seq), e.change, (extract(epoch FROM e.published_at) * 1000000)::bigint, e.uid,
+                extract(epoch FROM e.starts_at)::bigint, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
+                e.subject, e.attendees::text, e.details::text
+            FROM slotbell.mailbox m LEFT JOIN slotbell.event e ON e.mailbox_id = m.id AND e.seq = m.head AND e.seq > afters[1]
+            WHERE m.id = mailboxes[1] AND m.head <= afters[1] + 1;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     RETURN QUERY
         SELECT m.id, asked.after, m.head, m.epoch, m.previous_epoch, m.base, m.floor,
-            e.seq, e.change, (extract(epoch FROM e.published_at) * 1000000)::bigint, e.uid, extract(epoch FROM e.starts_at)::bigint,
-            to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes, e.subject, e.attendees::text, e.details::text
+            e.seq, coalesce(e.version, e.seq), e.change, (extract(epoch FROM e.published_at) * 1000000)::bigint, e.uid,
+            extract(epoch FROM e.starts_at)::bigint, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
+            e.subject, e.attendees::text, e.details::text
         FROM unnest(mailboxes, afters) WITH ORDINALITY AS asked(mailbox, after, nth)
         JOIN slotbell.mailbox m ON m.id = asked.mailbox
         LEFT JOIN LATERAL (
@@ -117,11 +133,26 @@ BEGIN
 END
 $$;
 
+-- The same for 0.1.0's daemon, which says seq for version.
+CREATE OR REPLACE FUNCTION slotbell.fetch(mailboxes bigint[], afters bigint[], max_events integer, max_bytes integer)
+    RETURNS TABLE (mailbox_id bigint, after bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint,
+        seq bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text, time_zone text,
+        duration_minutes integer, subject text, attendees text, details text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT n.mailbox_id, n.after, n.head, n.epoch, n.previous_epoch, n.base, n.floor, n.seq, n.change, n.published_at_us, n.uid,
+        n.starts_at_s, n.starts_local, n.time_zone, n.duration_minutes, n.subject, n.attendees, n.details
+    FROM slotbell.next_events(mailboxes, afters, max_events, max_bytes) n;
+END
+$$;
+
 -- How do these devices stand now? For what a lost notification left wrong. A row
 -- per device that is asked for. They are in sessions, so they are seen.
 CREATE OR REPLACE FUNCTION slotbell.reconcile(devices bigint[])
     RETURNS TABLE (device_id bigint, outcome text, session_no bigint, acked bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -163,10 +194,11 @@ CREATE OR REPLACE FUNCTION slotbell.ack(devices bigint[], epochs text[], seqs bi
         session_nos bigint[] DEFAULT NULL)
     RETURNS TABLE (item integer, outcome text, acked bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    saved_items integer[];
+    one record;
 BEGIN
     IF cardinality(devices) > 10000 OR array_ndims(devices) > 1 OR array_lower(devices, 1) <> 1
         OR cardinality(epochs) > 10000 OR array_ndims(epochs) > 1 OR array_lower(epochs, 1) <> 1
@@ -180,6 +212,42 @@ BEGIN
         OR cardinality(failed_reason) > 1000000 OR array_ndims(failed_reason) > 1 OR array_lower(failed_reason, 1) <> 1
         OR cardinality(sent_us) > 1000000 OR array_ndims(sent_us) > 1 OR array_lower(sent_us, 1) <> 1 THEN
         PERFORM slotbell.out_of_bounds('ack', 'An array is not of one dimension from 1 on, or has too many items.');
+    END IF;
+    -- A client forgets what is acked: so it is on disk first, whatever the role has set.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    IF cardinality(devices) = 1 AND cardinality(failed_item) = 0 AND cardinality(announced) = 0 AND session_nos IS NOT NULL THEN
+        -- One ack and nothing beside, as nearly always: the same as below, of one device.
+        SELECT d.acked, d.mailbox_id,
+            CASE
+                WHEN d.revoked_at IS NOT NULL THEN 'gone'
+                WHEN d.session_no > session_nos[1] THEN 'replaced'
+                WHEN epochs[1] = m.epoch AND seqs[1] <= m.head THEN 'saved'
+                WHEN epochs[1] = m.previous_epoch AND seqs[1] <= m.base THEN 'saved'
+                ELSE 'stale'
+            END AS outcome
+        INTO one FROM slotbell.device d JOIN slotbell.mailbox m ON m.id = d.mailbox_id WHERE d.id = devices[1] FOR NO KEY UPDATE OF d;
+        item := 1;
+        outcome := coalesce(one.outcome, 'gone');
+        acked := one.acked;
+        IF outcome = 'saved' AND seqs[1] > acked THEN
+            WITH moved AS (
+                UPDATE slotbell.device d SET acked = seqs[1] WHERE d.id = devices[1]
+            )
+            INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, change, published_at, sent_at, done_at)
+            SELECT one.mailbox_id, e.seq, devices[1], e.uid, e.change, e.published_at,
+                CASE WHEN e.seq >= sent_first[1] AND e.seq < sent_first[1] + sent_count[1]
+                     THEN to_timestamp(sent_us[(e.seq - sent_first[1])::integer + 1] / 1000000.0) END,
+                clock_timestamp()
+            FROM slotbell.event e WHERE e.mailbox_id = one.mailbox_id AND e.seq > one.acked AND e.seq <= seqs[1]
+            ORDER BY e.seq
+            ON CONFLICT ON CONSTRAINT receipt_pkey DO UPDATE
+                SET done_at = excluded.done_at, sent_at = coalesce(excluded.sent_at, receipt.sent_at), reason = NULL;
+            acked := seqs[1];
+        END IF;
+        RETURN NEXT;
+        RETURN;
     END IF;
     PERFORM d.id FROM slotbell.device d WHERE d.id = ANY (devices) ORDER BY d.id FOR NO KEY UPDATE;
     PERFORM pg_notify('slotbell_control', devices[item]::text) FROM unnest(announced) AS item;
@@ -243,6 +311,7 @@ $$;
 -- These events were sent to these devices at these times, and are not acked yet.
 CREATE OR REPLACE FUNCTION slotbell.sent(devices bigint[], seqs bigint[], sent_us bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF cardinality(devices) > 1000000 OR array_ndims(devices) > 1 OR array_lower(devices, 1) <> 1
@@ -270,7 +339,7 @@ ALTER TABLE slotbell.instance ALTER sessions SET NOT NULL;
 -- ended, in this order. True: it has a lease already; false: it had none, and
 -- what it said before is forgotten. At most 1000 daemons, with 1,000,000 sessions in all and each of a device that exists:
 -- nobody fills the disk here.
-CREATE OR REPLACE FUNCTION slotbell.presence(instance text, lease_seconds integer, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
+CREATE FUNCTION slotbell.attend(instance text, lease_seconds integer, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
 DECLARE
@@ -279,46 +348,63 @@ DECLARE
     begun bigint;
     others bigint;
 BEGIN
-    IF cardinality(presence.sessions) > 10000 OR array_ndims(presence.sessions) > 1 OR array_lower(presence.sessions, 1) <> 1
+    IF cardinality(attend.sessions) > 10000 OR array_ndims(attend.sessions) > 1 OR array_lower(attend.sessions, 1) <> 1
         OR cardinality(devices) > 10000 OR array_ndims(devices) > 1 OR array_lower(devices, 1) <> 1
         OR cardinality(is_on) > 10000 OR array_ndims(is_on) > 1 OR array_lower(is_on, 1) <> 1 THEN
-        PERFORM slotbell.out_of_bounds('presence', 'An array is not of one dimension from 1 on, or has too many items.');
+        PERFORM slotbell.out_of_bounds('attend', 'An array is not of one dimension from 1 on, or has too many items.');
     END IF;
     IF (instance ~ '^[0-9a-f]{1,32}$' AND lease_seconds BETWEEN 1 AND 600) IS NOT TRUE THEN
-        PERFORM slotbell.out_of_bounds('presence', 'instance is 1 to 32 hexadecimal digits, lease_seconds 1 to 600.');
+        PERFORM slotbell.out_of_bounds('attend', 'instance is 1 to 32 hexadecimal digits, lease_seconds 1 to 600.');
     END IF;
-    PERFORM FROM slotbell.instance i WHERE i.name = presence.instance FOR UPDATE;
+    PERFORM FROM slotbell.instance i WHERE i.name = attend.instance FOR UPDATE;
     known := FOUND;
     IF NOT known THEN
         IF (SELECT count(*) FROM slotbell.instance) >= 1000 THEN
-            PERFORM slotbell.out_of_bounds('presence', 'There are 1000 daemons already.');
+            PERFORM slotbell.out_of_bounds('attend', 'There are 1000 daemons already.');
         END IF;
-        DELETE FROM slotbell.session s WHERE s.instance = presence.instance;
-        INSERT INTO slotbell.instance (name, lease_until) VALUES (presence.instance, clock_timestamp());
+        DELETE FROM slotbell.session s WHERE s.instance = attend.instance;
+        INSERT INTO slotbell.instance (name, lease_until) VALUES (attend.instance, clock_timestamp());
     END IF;
     WITH said AS (
         SELECT DISTINCT ON (number) number, device_id, on_now
         FROM unnest(sessions, devices, is_on) WITH ORDINALITY AS said(number, device_id, on_now, nth) ORDER BY number, nth DESC
     ), off AS (
-        DELETE FROM slotbell.session s USING said WHERE s.instance = presence.instance AND s.number = said.number AND NOT said.on_now
+        DELETE FROM slotbell.session s USING said WHERE s.instance = attend.instance AND s.number = said.number AND NOT said.on_now
         RETURNING 1
     ), "on" AS (
         INSERT INTO slotbell.session (instance, number, device_id)
-        SELECT presence.instance, said.number, said.device_id FROM said JOIN slotbell.device d ON d.id = said.device_id
+        SELECT attend.instance, said.number, said.device_id FROM said JOIN slotbell.device d ON d.id = said.device_id
         WHERE said.on_now AND said.number IS NOT NULL
         ON CONFLICT ON CONSTRAINT session_pkey DO NOTHING RETURNING 1
     )
     SELECT (SELECT count(*) FROM off), (SELECT count(*) FROM "on") INTO ended, begun;
     IF begun > 0 THEN
-        SELECT coalesce(sum(i.sessions), 0) INTO others FROM slotbell.instance i WHERE i.name <> presence.instance;
+        SELECT coalesce(sum(i.sessions), 0) INTO others FROM slotbell.instance i WHERE i.name <> attend.instance;
     END IF;
     UPDATE slotbell.instance i SET lease_until = clock_timestamp() + make_interval(secs => lease_seconds), sessions = greatest(i.sessions + begun - ended, 0)
-    WHERE i.name = presence.instance RETURNING i.sessions + others INTO others;
+    WHERE i.name = attend.instance RETURNING i.sessions + others INTO others;
     IF others > 1000000 THEN
-        PERFORM slotbell.out_of_bounds('presence', 'There are 1,000,000 sessions already.');
+        PERFORM slotbell.out_of_bounds('attend', 'There are 1,000,000 sessions already.');
     END IF;
     RETURN known;
 END
 $$;
+
+-- The same for 0.1.0's daemon. While one is on, versions count as its seqs do: see number_events().
+CREATE OR REPLACE FUNCTION slotbell.presence(instance text, lease_seconds integer, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    known boolean := slotbell.attend(instance, lease_seconds, sessions, devices, is_on);
+BEGIN
+    UPDATE slotbell.guard g SET seqs_until = clock_timestamp() + make_interval(secs => lease_seconds)
+    WHERE g.only_one = (SELECT free.only_one FROM slotbell.guard free WHERE free.only_one FOR NO KEY UPDATE SKIP LOCKED);
+    RETURN known;
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION slotbell.next_events(bigint[], bigint[], integer, integer),
+    slotbell.attend(text, integer, bigint[], bigint[], boolean[]) TO slotbell_daemon;
 
 RESET ROLE;

@@ -64,6 +64,7 @@ BEGIN
         RETURN;
     END IF;
     cutoff := clock_timestamp() - make_interval(days => receipts_days);
+    PERFORM slotbell.renew_guard();
     mailboxes := slotbell.mailboxes_with_events(after_mailbox, max_mailboxes);
     SELECT swept.events, swept.expired INTO events, expired FROM slotbell.sweep_events(mailboxes, grace_seconds, max_rows) AS swept;
     -- As many as it may: there may be more in these.
