@@ -260,7 +260,7 @@ def test_before_this_step_it_was_of_anything(before):
 
 def test_sessions_and_daemons_have_a_number_that_is_not_passed(now):
     device = now.enrol(ADA)
-    now.cripple("presence", ("> 1000000 THEN", "> 5 THEN"), (">= 1000 THEN", ">= 2 THEN"))
+    now.cripple("attend", ("> 1000000 THEN", "> 5 THEN"), (">= 1000 THEN", ">= 2 THEN"))
     connection = now.connect("taken_over")
     say = "SELECT slotbell.presence(%s, 10, %s::bigint[], %s::bigint[], %s::boolean[])"
 

@@ -6,8 +6,21 @@ SET LOCAL ROLE slotbell_owner;
 -- The number that clients compare: grows with every change of a booking, across mailboxes, epochs and databases. What 0.1.0
 -- published has none: there the seq is it.
 ALTER TABLE slotbell.event ADD version bigint;
--- publish() has checked it.
+
+-- A CHECK is parsed anew by each statement that writes to its table, and so is a trigger's WHEN. Of tables that are written to at each
+-- booking or ack, what the functions have looked at is not looked at again, and triggers name their columns.
 ALTER TABLE slotbell.event DROP CONSTRAINT event_change_check;
+ALTER TABLE slotbell.mailbox DROP CONSTRAINT mailbox_check;
+ALTER TABLE slotbell.device DROP CONSTRAINT device_salt_check, DROP CONSTRAINT device_hash_check;
+ALTER TABLE slotbell.receipt DROP CONSTRAINT receipt_reason_check;
+DROP TRIGGER note_resync_need ON slotbell.mailbox;
+CREATE TRIGGER note_resync_need AFTER UPDATE OF device_count, epoch, floor ON slotbell.mailbox FOR EACH ROW
+    WHEN (NEW.device_count > OLD.device_count OR NEW.epoch <> OLD.epoch OR NEW.floor > OLD.floor)
+    EXECUTE FUNCTION slotbell.note_resync_need();
+DROP TRIGGER note_device_back ON slotbell.device;
+CREATE TRIGGER note_device_back AFTER UPDATE OF stale_at ON slotbell.device FOR EACH ROW
+    WHEN (OLD.stale_at IS NOT NULL AND NEW.stale_at IS NULL) EXECUTE FUNCTION slotbell.note_device_back();
+
 -- seq: of the newest event; NULL until the transaction that published it numbers it. version: of the newest numbered event.
 ALTER TABLE slotbell.booking_state RENAME version TO seq;
 ALTER TABLE slotbell.booking_state ADD version bigint;
@@ -74,7 +87,7 @@ $$;
 -- Numbers all events of this transaction: any number of them, in any number of mailboxes. It locks the mailboxes in id order, so
 -- two transactions cannot deadlock here whatever order they published in. A booking that ends in another mailbox than it
 -- was in has its newest version where it ends: the cancel of before ranks below.
-CREATE FUNCTION slotbell.number_all(clock_ms bigint, by_seq boolean) RETURNS void
+CREATE FUNCTION slotbell.number_all() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
     SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
@@ -86,10 +99,13 @@ DECLARE
     ids bigint[] := '{}';
     befores bigint[] := '{}';
     empty bigint[] := '{}';
-    ms bigint := clock_ms;
+    ms bigint;
+    by_seq boolean;
     said text[] := string_to_array(current_setting('slotbell.numbered', true), ' ');
 BEGIN
+    PERFORM slotbell.renew_guard();
     SELECT * INTO here FROM slotbell.history();
+    SELECT greatest(g.ms, slotbell.clock_ms()), g.seqs_until > clock_timestamp() INTO ms, by_seq FROM (SELECT) one LEFT JOIN slotbell.guard g ON g.only_one;
     FOR pending IN
         SELECT a.mailbox_id, sum(a.one)::bigint AS events FROM (
             SELECT e.mailbox_id, 1 AS one FROM slotbell.event e WHERE e.xact = this_xact AND e.seq IS NULL
@@ -177,23 +193,44 @@ CREATE OR REPLACE FUNCTION slotbell.number_events() RETURNS trigger
 AS $$
 DECLARE
     pending record;
-    ms bigint;
     -- Keys that an attached table's deferred trigger has still to judge in this transaction.
     unjudged text := coalesce(current_setting('slotbell.unjudged', true), '');
+    to_mailbox bigint;
 BEGIN
+    -- A booking that was said to be committed must not vanish in a crash: its number would be given again. Here and not in
+    -- publish(), after which the caller may still change the setting.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    -- The only event of its transaction, as nearly always: one statement, if somebody has a plug-in for its mailbox, and the guard
+    -- is as it should be. Who changes the setting by hand changes the order in which mailboxes are locked, and no more.
+    IF current_setting('slotbell.events', true) = 'one' AND unjudged = '' THEN
+        WITH counted AS (
+            UPDATE slotbell.mailbox m SET head = m.head + 1
+            FROM slotbell.event e, slotbell.guard g
+            WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL
+                AND g.only_one AND g.seqs_until < clock_timestamp() AND g.started_at = pg_postmaster_start_time() AND g.ms > slotbell.clock_ms() - 60000
+                AND m.id = e.mailbox_id AND m.device_count > 0 AND m.system_id = g.system_id AND m.timeline = g.timeline AND m.timeline = slotbell.timeline()
+            RETURNING m.id, m.head, greatest(g.ms, slotbell.clock_ms()) + CASE WHEN NEW.change = 'cancelled' THEN 0 ELSE 1 END AS version
+        ), stated AS (
+            UPDATE slotbell.booking_state s SET seq = c.head, version = greatest(coalesce(s.version, 0) + 1, c.version)
+            FROM counted c WHERE s.mailbox_id = c.id AND s.uid = NEW.uid
+            RETURNING s.mailbox_id, s.seq, s.version
+        )
+        UPDATE slotbell.event e SET seq = s.seq, version = s.version, published_at = clock_timestamp()
+        FROM stated s WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL
+        RETURNING e.mailbox_id INTO to_mailbox;
+        IF to_mailbox IS NOT NULL THEN
+            PERFORM pg_notify('slotbell_wake', to_mailbox::text);
+            RETURN NULL;
+        END IF;
+    END IF;
     -- The first firing numbers all events of the transaction. The others see by one look that theirs has its number: to look
     -- for all that are left would pass over all that were numbered just now.
-    SELECT own.events, own.first_mailbox, own.last_mailbox, g.ms, g.seqs_until, g.system_id, g.timeline, g.started_at,
-        unjudged <> '' AND EXISTS (SELECT FROM slotbell.released r WHERE r.xact = pg_current_xact_id()) AS releases INTO pending
-    FROM (SELECT count(*) AS events, min(e.mailbox_id) AS first_mailbox, max(e.mailbox_id) AS last_mailbox FROM slotbell.event e
-          WHERE e.xact = pg_current_xact_id() AND e.seq IS NULL AND (SELECT true FROM slotbell.event mine
-              WHERE mine.xact = pg_current_xact_id() AND mine.uid = NEW.uid AND mine.id = NEW.id AND mine.seq IS NULL)) own
-    LEFT JOIN slotbell.guard g ON g.only_one;
-    IF pending.events = 0 THEN
+    IF NOT EXISTS (SELECT FROM slotbell.event e WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL) THEN
         RETURN NULL;
     END IF;
-    -- More events will come of those keys: all are numbered together, so that the mailboxes are locked in order. Who sets this by
-    -- hand changes the order of locks and no more.
+    -- More events will come of those keys: all are numbered together, so that the mailboxes are locked in order.
     IF unjudged NOT IN ('', '0') THEN
         IF current_setting('slotbell.postponed', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
             PERFORM set_config('slotbell.postponed', pg_current_xact_id()::text, true);
@@ -201,37 +238,7 @@ BEGIN
         END IF;
         RETURN NULL;
     END IF;
-    -- A booking that was said to be committed must not vanish in a crash: its number would be given again. Here and not in
-    -- publish(), after which the caller may still change the setting.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
-    ms := slotbell.clock_ms();
-    IF pending.ms IS NULL OR ms > pending.ms + 60000 OR pending.started_at <> pg_postmaster_start_time() OR pending.timeline <> slotbell.timeline() THEN
-        PERFORM slotbell.renew_guard();
-    END IF;
-    ms := greatest(ms, pending.ms);
-    -- One event, as nearly always, in a mailbox that somebody has a plug-in for, and nothing that came between.
-    IF pending.events = 1 AND NOT pending.releases AND pending.started_at = pg_postmaster_start_time() AND pending.timeline = slotbell.timeline()
-        AND pending.seqs_until < clock_timestamp() THEN
-        WITH counted AS (
-            UPDATE slotbell.mailbox m SET head = m.head + 1
-            WHERE m.id = pending.first_mailbox AND m.device_count > 0 AND m.system_id = pending.system_id AND m.timeline = pending.timeline
-            RETURNING m.head
-        ), stated AS (
-            UPDATE slotbell.booking_state s SET seq = c.head,
-                version = greatest(coalesce(s.version, 0) + 1, ms + CASE WHEN NEW.change = 'cancelled' THEN 0 ELSE 1 END)
-            FROM counted c WHERE s.mailbox_id = pending.first_mailbox AND s.uid = NEW.uid
-            RETURNING s.seq, s.version
-        )
-        UPDATE slotbell.event e SET seq = s.seq, version = s.version, published_at = clock_timestamp()
-        FROM stated s WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL;
-        IF FOUND THEN
-            PERFORM pg_notify('slotbell_wake', pending.first_mailbox::text);
-            RETURN NULL;
-        END IF;
-    END IF;
-    PERFORM slotbell.number_all(ms, pending.seqs_until > clock_timestamp());
+    PERFORM slotbell.number_all();
     RETURN NULL;
 END
 $$;
@@ -244,8 +251,7 @@ BEGIN
     DELETE FROM slotbell.postponed p WHERE p.xact = pg_current_xact_id();
     PERFORM set_config('slotbell.postponed', '', true);
     IF EXISTS (SELECT FROM slotbell.event e WHERE e.xact = pg_current_xact_id() AND e.seq IS NULL) THEN
-        PERFORM slotbell.number_all(greatest(g.ms, slotbell.clock_ms()), g.seqs_until > clock_timestamp())
-        FROM (SELECT) one LEFT JOIN slotbell.guard g ON g.only_one;
+        PERFORM slotbell.number_all();
     END IF;
     RETURN NULL;
 END

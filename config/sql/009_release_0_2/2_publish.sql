@@ -266,6 +266,10 @@ BEGIN
     SELECT to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size
     FROM stated
     RETURNING id INTO event_id;
+    IF event_id IS NOT NULL THEN
+        -- For number_events().
+        PERFORM set_config('slotbell.events', CASE WHEN current_setting('slotbell.events', true) <> '' THEN 'several' ELSE 'one' END, true);
+    END IF;
     RETURN event_id;
 END
 $$;
