@@ -217,7 +217,7 @@ def test_receipts_and_presence_have_no_column_for_what_a_booking_says(db):
         "receipt": ["mailbox_id", "seq", "device_id", "uid", "change", "published_at", "sent_at", "done_at", "reason"],
         "session": ["instance", "number", "device_id", "since"],
         "instance": ["name", "since", "lease_until", "sessions"],
-        "booking_state": ["mailbox_id", "uid", "seq", "state_hash", "cancelled", "ends_at", "version"],
+        "booking_state": ["mailbox_id", "uid", "seq", "state_hash", "cancelled", "ends_at", "version", "event_id"],
     }
 
 

@@ -24,6 +24,8 @@ CREATE TRIGGER note_device_back AFTER UPDATE OF stale_at ON slotbell.device FOR 
 -- seq: of the newest event; NULL until the transaction that published it numbers it. version: of the newest numbered event.
 ALTER TABLE slotbell.booking_state RENAME version TO seq;
 ALTER TABLE slotbell.booking_state ADD version bigint;
+-- The id of its newest event: in which of two mailboxes a booking was published later.
+ALTER TABLE slotbell.booking_state ADD event_id bigint;
 
 -- What numbering needs to know beside the events: a row that every commit reads and few write.
 CREATE TABLE slotbell.guard (

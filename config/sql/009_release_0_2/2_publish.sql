@@ -247,23 +247,23 @@ BEGIN
     -- One statement takes the booking's row, compares and replaces, and writes the event: the same state rings once, and what
     -- was cancelled stays so, also when several transactions publish the same booking.
     WITH stated AS (
-        INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at)
-        VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()))
+        INSERT INTO slotbell.booking_state AS s (mailbox_id, uid, state_hash, cancelled, ends_at, event_id)
+        VALUES (to_mailbox, uid, new_state, is_cancel, greatest(starts_at + make_interval(mins => duration_minutes), now()), nextval('slotbell.event_id_seq'))
         ON CONFLICT ON CONSTRAINT booking_state_pkey DO UPDATE
             SET state_hash = excluded.state_hash, cancelled = excluded.cancelled, ends_at = greatest(s.ends_at, excluded.ends_at),
-                version = coalesce(s.version, s.seq), seq = NULL
+                event_id = excluded.event_id, version = coalesce(s.version, s.seq), seq = NULL
             WHERE CASE WHEN s.cancelled
                 -- It went on in another mailbox since then, and is given back.
                 THEN NOT excluded.cancelled AND EXISTS (
-                    SELECT FROM slotbell.booking_state o WHERE o.uid = s.uid AND o.mailbox_id <> s.mailbox_id
-                        AND (o.seq IS NULL OR (s.seq IS NOT NULL AND coalesce(o.version, o.seq) > coalesce(s.version, s.seq))))
+                    SELECT FROM slotbell.booking_state o WHERE o.uid = s.uid AND o.mailbox_id <> s.mailbox_id AND o.event_id > coalesce(s.event_id, 0))
                 ELSE excluded.cancelled OR s.state_hash <> excluded.state_hash
                 -- Known to all but a device that came later, or lost it: for that one it rings again. See resync().
                 OR s.seq <= (SELECT max(n.lacks_to) FROM slotbell.resync_need n WHERE n.mailbox_id = s.mailbox_id) END
-        RETURNING true
+        RETURNING s.event_id
     )
-    INSERT INTO slotbell.event (mailbox_id, change, uid, starts_at, starts_local, time_zone, duration_minutes, subject, attendees, details, octets)
-    SELECT to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size
+    INSERT INTO slotbell.event (id, mailbox_id, change, uid, starts_at, starts_local, time_zone, duration_minutes, subject, attendees, details, octets)
+    OVERRIDING SYSTEM VALUE
+    SELECT stated.event_id, to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size
     FROM stated
     RETURNING id INTO event_id;
     IF event_id IS NOT NULL THEN
