@@ -103,7 +103,7 @@ static enum sb_exit enrol(struct sb_ctl *ctl, PGconn *database, const char *mail
 		"SELECT slotbell.enrol(mailbox => $1::pg_catalog.text,"
 		" label => $2::pg_catalog.text, expires_at => $3::timestamp with time zone,"
 		" salt => $4::pg_catalog.bytea, hash => $5::pg_catalog.bytea),"
-		" pg_catalog.lower($1::pg_catalog.text)",
+		" slotbell.fold_address($1::pg_catalog.text)",
 		5, (const char *const[]){mailbox, label, expires_at, secret.salt, secret.hash});
 	if (!result)
 		goto out;

@@ -180,7 +180,7 @@ static enum look warn_if_nobody_listens(struct tail *tail)
 	enum look look;
 	PGresult *result = ask(tail,
 			       "SELECT 1 FROM slotbell.devices WHERE mailbox ="
-			       " pg_catalog.lower($1::pg_catalog.text)"
+			       " slotbell.fold_address($1::pg_catalog.text)"
 			       " AND revoked_at IS NULL LIMIT 1",
 			       1, (const char *const[]){tail->mailbox}, &look);
 

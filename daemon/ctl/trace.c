@@ -54,7 +54,7 @@ static const char trace_sql[] =
 	" LEFT JOIN LATERAL (SELECT session, since FROM slotbell.presence"
 	"   WHERE device = v.device ORDER BY since DESC LIMIT 1) p ON true"
 	" WHERE v.uid = $1 AND ($2::pg_catalog.text IS NULL OR v.mailbox = "
-	"pg_catalog.lower($2::pg_catalog.text))"
+	"slotbell.fold_address($2::pg_catalog.text))"
 	" ORDER BY v.mailbox, v.seq, v.device";
 
 static const char *text(const PGresult *result, int row, int column)

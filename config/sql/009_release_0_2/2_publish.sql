@@ -218,7 +218,7 @@ BEGIN
             PERFORM slotbell.check_details(details);
         END IF;
         people := attendees::text;
-        at_address := lower(mailbox);
+        at_address := slotbell.fold_address(mailbox);
     END IF;
     size := 128 + octet_length(uid) + coalesce(octet_length(time_zone), 0) + coalesce(octet_length(subject), 0)
             + coalesce(octet_length(people), 0) + coalesce(octet_length(details::text), 0);

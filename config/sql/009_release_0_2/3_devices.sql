@@ -80,7 +80,7 @@ BEGIN
             DETAIL = format('It has %s characters, 255 is the limit.', char_length(label)), HINT = 'Say whose computer it is.';
     END IF;
     PERFORM slotbell.check_token('enrol', salt, hash, expires_at);
-    at_address := lower(mailbox);
+    at_address := slotbell.fold_address(mailbox);
     LOOP
         -- The row that every commit of a booking locks: those after this one find a device.
         UPDATE slotbell.mailbox m SET device_count = m.device_count + 1 WHERE m.address = at_address
@@ -176,7 +176,59 @@ BEGIN
             DETAIL = 'One of them is not given.', HINT = 'slotbell_admin finds a uid in all mailboxes by the view slotbell.delivery.';
     END IF;
     RETURN QUERY SELECT v.* FROM slotbell.delivery v
-    WHERE v.uid = uid AND v.mailbox = lower(mailbox) ORDER BY v.seq, v.device;
+    WHERE v.uid = uid AND v.mailbox = slotbell.fold_address(mailbox) ORDER BY v.seq, v.device;
+END
+$$;
+
+-- ---- what was so before, and folds addresses as 1_address.sql does ----
+
+-- The events of a mailbox after a seq, for `slotbellctl tail`: head and epoch always, seq NULL where there is no event.
+CREATE OR REPLACE FUNCTION slotbell.events(mailbox text, after bigint, max_events integer)
+    RETURNS TABLE (seq bigint, change text, published_at timestamptz, uid text, starts_at timestamptz, time_zone text,
+        duration_minutes integer, subject text, attendees jsonb, details jsonb, head bigint, epoch text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+    SELECT e.seq, e.change, e.published_at, e.uid, e.starts_at, e.time_zone, e.duration_minutes, e.subject, e.attendees, e.details, m.head, m.epoch
+    FROM slotbell.mailbox m LEFT JOIN LATERAL (
+        SELECT * FROM slotbell.event e WHERE e.mailbox_id = m.id AND e.seq > after ORDER BY e.seq LIMIT max_events
+    ) e ON true
+    WHERE m.address = slotbell.fold_address(mailbox) ORDER BY e.seq
+$$;
+
+-- Where these mailboxes stand before the tables are read. Mailboxes without a device are left out.
+CREATE OR REPLACE FUNCTION slotbell.begin_resync(mailboxes text[]) RETURNS TABLE (mailbox text, head bigint, need bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+    SELECT m.address, m.head, (SELECT max(n.id) FROM slotbell.resync_need n WHERE n.mailbox_id = m.id)
+    FROM slotbell.mailbox m WHERE m.device_count > 0 AND m.address IN (SELECT slotbell.fold_address(asked) FROM unnest(mailboxes) asked)
+$$;
+
+-- `slotbellctl doctor` books for a canary of its own: this mailbox goes with all that came of it, and so do those of
+-- visits that were cut short. No address outside of doctor.invalid, which nobody has (RFC 2606), can be taken away so.
+CREATE OR REPLACE FUNCTION slotbell.forget_canaries(mailbox text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    canary bigint;
+    forgotten integer := 0;
+BEGIN
+    FOR canary IN
+        SELECT m.id FROM slotbell.mailbox m
+        WHERE m.address LIKE 'canary-%@doctor.invalid' AND (m.address = slotbell.fold_address(mailbox) OR NOT EXISTS (
+            SELECT FROM slotbell.device d WHERE d.mailbox_id = m.id AND (d.expires_at < clock_timestamp() - interval '1 minute') IS NOT TRUE))
+        ORDER BY m.id FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM slotbell.revoke(d.id) FROM slotbell.device d WHERE d.mailbox_id = canary;
+        DELETE FROM slotbell.event e WHERE e.mailbox_id = canary;
+        DELETE FROM slotbell.receipt r WHERE r.mailbox_id = canary;
+        DELETE FROM slotbell.booking_state b WHERE b.mailbox_id = canary;
+        DELETE FROM slotbell.session s USING slotbell.device d WHERE d.mailbox_id = canary AND s.device_id = d.id;
+        DELETE FROM slotbell.device d WHERE d.mailbox_id = canary;
+        DELETE FROM slotbell.mailbox m WHERE m.id = canary;
+        forgotten := forgotten + 1;
+    END LOOP;
+    RETURN forgotten;
 END
 $$;
 
