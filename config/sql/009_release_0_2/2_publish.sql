@@ -263,7 +263,8 @@ BEGIN
     )
     INSERT INTO slotbell.event (id, mailbox_id, change, uid, starts_at, starts_local, time_zone, duration_minutes, subject, attendees, details, octets)
     OVERRIDING SYSTEM VALUE
-    SELECT stated.event_id, to_mailbox, change, uid, starts_at, starts_at AT TIME ZONE time_zone, time_zone, duration_minutes, subject, attendees, details, size
+    SELECT stated.event_id, to_mailbox, change, uid, starts_at, slotbell.local_time(starts_at, time_zone), time_zone, duration_minutes, subject, attendees,
+        details, size
     FROM stated
     RETURNING id INTO event_id;
     IF event_id IS NOT NULL THEN
