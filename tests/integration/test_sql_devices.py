@@ -237,7 +237,7 @@ def test_every_grant_is_one_that_is_meant(db):
 
 
 # Expressions with a name. With a search_path of their own, or other rights, they would not be inlined.
-INLINED = {"clock_ms", "timeline"}
+INLINED = {"clock_ms", "fold_address", "local_time", "timeline"}
 
 
 def test_every_function_has_its_search_path_and_runs_with_the_owners_rights_but_for_those_that_take_sql(db):
