@@ -24,6 +24,7 @@
 #define X_TIME_ZONE    "X-SLOTBELL-TIME-ZONE"
 #define X_STARTS_LOCAL "X-SLOTBELL-STARTS-LOCAL"
 
+#define SEQUENCE_BEGINS_S 1577836800 /* 2020-01-01T00:00:00Z */
 #define LAST_INSTANT_S \
 	253402300799 /* 9999-12-31T23:59:59Z: DATE-TIME has four digits for the year */
 
@@ -159,8 +160,36 @@ static int add_people(icalcomponent *event, const struct sb_booking *booking)
 	return err;
 }
 
+/*
+ * SEQUENCE (RFC 5545 section 3.8.7.4) counts in 31 bits, and grows with each
+ * change that this client writes. It begins with the seconds since 2020 that a
+ * version in milliseconds says: other programs that saw the same appointment
+ * by another folder see it grow too. `before` is -1 where nothing was written.
+ */
+static int sequence_after(int64_t version, int before)
+{
+	int64_t sequence = version / 1000 - SEQUENCE_BEGINS_S;
+
+	if (sequence <= before)
+		sequence = (int64_t)before + 1;
+	if (sequence < 0)
+		sequence = 0;
+	return sequence > INT_MAX ? INT_MAX : (int)sequence;
+}
+
+/* -1: there is none. */
+static int sequence_of(icalcomponent *event)
+{
+	icalproperty *p =
+		event ? icalcomponent_get_first_property(event, ICAL_SEQUENCE_PROPERTY) : NULL;
+	int sequence = p ? icalproperty_get_sequence(p) : -1;
+
+	return sequence < 0 ? -1 : sequence;
+}
+
 /* What every state of an appointment has. */
-static int add_identity(icalcomponent *event, const struct sb_server_message *message)
+static int add_identity(icalcomponent *event, const struct sb_server_message *message,
+			icalcomponent *old)
 {
 	const struct sb_booking *booking = &message->event.booking;
 	int64_t published_s = message->event.published_at_us / 1000000;
@@ -171,9 +200,8 @@ static int add_identity(icalcomponent *event, const struct sb_server_message *me
 	snprintf(version, sizeof(version), "%lld", (long long)booking->version);
 	err = add_text(event, icalproperty_new_uid, booking->uid);
 	if (!err)
-		err = add(event, icalproperty_new_sequence(booking->version > INT_MAX
-								   ? INT_MAX
-								   : (int)booking->version));
+		err = add(event, icalproperty_new_sequence(
+					 sequence_after(booking->version, sequence_of(old))));
 	if (!err)
 		err = add_x(event, X_VERSION, version);
 	if (!err)
@@ -186,10 +214,10 @@ static int add_identity(icalcomponent *event, const struct sb_server_message *me
 	return err;
 }
 
-static int fill(icalcomponent *event, const struct sb_server_message *message)
+static int fill(icalcomponent *event, const struct sb_server_message *message, icalcomponent *old)
 {
 	const struct sb_booking *booking = &message->event.booking;
-	int err = add_identity(event, message);
+	int err = add_identity(event, message, old);
 
 	if (!err)
 		err = add_times(event, booking);
@@ -306,7 +334,7 @@ static int write_calendar(icalcomponent *calendar, const struct sb_server_messag
 			  const char *old, char **ret_text)
 {
 	bool cancelled = message->event.change == SB_CHANGE_CANCELLED;
-	icalcomponent *event, *old_event;
+	icalcomponent *event, *old_event = NULL, *old_calendar;
 	int err;
 
 	err = add(calendar,
@@ -321,15 +349,12 @@ static int write_calendar(icalcomponent *calendar, const struct sb_server_messag
 	if (!event)
 		return -ENOMEM;
 	icalcomponent_add_component(calendar, event);
-	err = fill(event, message);
-	if (!err && cancelled && old) {
-		icalcomponent *old_calendar = parse(old, message->event.booking.uid, &old_event);
-
-		if (old_calendar)
-			err = keep_from(event, old_event);
-		if (old_calendar)
-			icalcomponent_free(old_calendar);
-	}
+	old_calendar = old ? parse(old, message->event.booking.uid, &old_event) : NULL;
+	err = fill(event, message, old_calendar ? old_event : NULL);
+	if (!err && cancelled && old_calendar)
+		err = keep_from(event, old_event);
+	if (old_calendar)
+		icalcomponent_free(old_calendar);
 	return err ? err : print_calendar(calendar, ret_text);
 }
 

@@ -21,8 +21,8 @@ void sb_ical_setup(void);
  *
  * `old` is the text of the appointment as it stands, or NULL. A cancelled
  * event may bring nothing but its uid: what the old text knew beside it stays,
- * with STATUS:CANCELLED and the new SEQUENCE, so that a late `created` finds a
- * newer version there.
+ * with STATUS:CANCELLED and the new version, so that a late `created` finds a
+ * newer one there. SEQUENCE goes on from the old text's.
  *
  * 0; -ENOTSUP when this cannot be an appointment (no start, no duration, an
  * instant beyond year 9999, ...); -ENOMEM.
@@ -30,8 +30,8 @@ void sb_ical_setup(void);
 int sb_ical_write(const struct sb_server_message *message, const char *old, char **ret_text);
 
 /*
- * The version in `text`: X-SLOTBELL-VERSION, else SEQUENCE. SEQUENCE is a
- * 32-bit number (RFC 5545 section 3.3.8) and a version is not.
+ * The version in `text`: X-SLOTBELL-VERSION. Where another program left that
+ * out, SEQUENCE, which is below every version in milliseconds.
  *
  * 0; -EBADMSG when the text is no calendar with an appointment of this uid.
  */

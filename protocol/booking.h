@@ -37,7 +37,8 @@ int sb_change_parse(const char *word, enum sb_change *ret_change);
  * organizer, location, join_url, description.
  */
 struct sb_event {
-	int64_t seq; /* also the booking's version */
+	int64_t seq;
+	int64_t version; /* of the booking: says which of two of its states is newer */
 	enum sb_change change;
 	int64_t published_at_us; /* Unix time, microseconds: when its commit began */
 	const char *uid;

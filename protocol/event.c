@@ -63,7 +63,7 @@ static void append_booking(struct sb_text *text, const struct sb_event *event)
 {
 	append_string_field(text, "{\"uid\":", event->uid);
 	sb_text_append_string(text, ",\"version\":");
-	sb_text_append_int(text, event->seq);
+	sb_text_append_int(text, event->version);
 	if (event->has_starts_at)
 		append_starts_at(text, event->starts_at_s);
 	append_string_field(text, ",\"starts_local\":", event->starts_local);

@@ -10,6 +10,7 @@
 
 enum {
 	COLUMN_SEQ,
+	COLUMN_VERSION,
 	COLUMN_HEAD,
 	COLUMN_EPOCH,
 	COLUMN_CHANGE,
@@ -26,7 +27,7 @@ enum {
 };
 
 const char sb_event_columns[] =
-	"seq, head, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
+	"seq, version, head, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
 	" pg_catalog.to_char(published_at, 'YYYY-MM-DD HH24:MI:SS\"Z\"'), uid,"
 	" extract(epoch FROM starts_at)::bigint,"
 	" pg_catalog.to_char(starts_at AT TIME ZONE time_zone, 'YYYY-MM-DD\"T\"HH24:MI:SS'), "
@@ -121,6 +122,7 @@ void sb_event_print_json(const PGresult *result, int row)
 	struct sb_epoch epoch;
 	struct sb_event event = {
 		.seq = number(result, row, COLUMN_SEQ),
+		.version = number(result, row, COLUMN_VERSION),
 		.published_at_us = number(result, row, COLUMN_PUBLISHED_US),
 		.uid = text(result, row, COLUMN_UID),
 		.has_starts_at = text(result, row, COLUMN_STARTS_S) != NULL,

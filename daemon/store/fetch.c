@@ -14,6 +14,7 @@ enum column {
 	AFTER,
 	NUMBERING,
 	SEQ = NUMBERING + 5,
+	VERSION,
 	CHANGE,
 	PUBLISHED_AT,
 	UID,
@@ -65,6 +66,7 @@ static int read_event(struct sb_pg_row *row, int64_t after, struct sb_event *ret
 {
 	*ret_event = (struct sb_event){
 		.seq = sb_pg_row_int(row, SEQ),
+		.version = sb_pg_row_int(row, VERSION),
 		.published_at_us = sb_pg_row_int(row, PUBLISHED_AT),
 		.uid = sb_pg_row_text(row, UID),
 		.has_starts_at = !sb_pg_row_is_null(row, STARTS_AT),
@@ -156,12 +158,12 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 }
 
 const struct sb_pg_kind_table sb_pg_kind_fetch = {
-	.signature = "slotbell.fetch(bigint[],bigint[],integer,integer)",
-	.sql = "SELECT mailbox_id, after, head, epoch, previous_epoch, base, floor, seq, change, "
-	       "published_at_us, "
+	.signature = "slotbell.next_events(bigint[],bigint[],integer,integer)",
+	.sql = "SELECT mailbox_id, after, head, epoch, previous_epoch, base, floor, seq, "
+	       "version, change, published_at_us, "
 	       "uid, starts_at_s, starts_local, time_zone, duration_minutes, subject, attendees, "
 	       "details "
-	       "FROM slotbell.fetch($1, $2, $3, $4)",
+	       "FROM slotbell.next_events($1, $2, $3, $4)",
 	.param_count = 4,
 	.param_types = {SB_PG_INT8_ARRAY, SB_PG_INT8_ARRAY, SB_PG_INT4, SB_PG_INT4},
 	.column_count = COLUMNS,

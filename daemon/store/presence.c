@@ -93,8 +93,8 @@ static void fail(struct sb_pg_queries *queries, struct sb_pg_item *item)
 }
 
 const struct sb_pg_kind_table sb_pg_kind_presence = {
-	.signature = "slotbell.presence(text,integer,bigint[],bigint[],boolean[])",
-	.sql = "SELECT slotbell.presence($1, $2, $3, $4, $5)",
+	.signature = "slotbell.attend(text,integer,bigint[],bigint[],boolean[])",
+	.sql = "SELECT slotbell.attend($1, $2, $3, $4, $5)",
 	.param_count = 5,
 	.param_types = {SB_PG_TEXT, SB_PG_INT4, SB_PG_INT8_ARRAY, SB_PG_INT8_ARRAY,
 			SB_PG_BOOL_ARRAY},

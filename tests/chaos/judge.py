@@ -21,6 +21,7 @@ CHECKS = {
     "committed_is_delivered": "whatever was committed reached every device of its mailbox",
     "delivered_was_committed": "nothing was delivered that was not committed",
     "one_number_one_event": "no number was used twice, no event has two, and it reads the same each time",
+    "versions_grow": "of two events of a booking, the one with the lower number has the lower version",
     "in_order_without_gap": "every session saw the next event, and the next",
     "numbers_have_no_hole": "a mailbox's numbers are 1 to head, each of a committed booking",
     "commit_order_is_seq_order": "a booking that was committed before another began to commit has the lower number",
@@ -44,6 +45,7 @@ class Mailbox:
         self.numbers = {}  # (epoch, seq) -> mark
         self.marks = {}  # mark -> (epoch, seq)
         self.texts = {}  # mark -> what the event said
+        self.versions = {}  # uid -> {seq: version}
         self.booked = set()  # marks that ring
 
     def expected(self):
@@ -148,8 +150,12 @@ class Judge:
         elif mailbox.marks.setdefault(mark, number) != number:
             self.problem("one_number_one_event", f"{where} is {mark}, which was {mailbox.marks[mark]}")
         text = (line["uid"], line["version"], line["change"])
-        if mailbox.texts.setdefault(mark, text) != text or line["version"] != line["seq"]:
+        if mailbox.texts.setdefault(mark, text) != text:
             self.problem("one_number_one_event", f"{where} says {text}, and said {mailbox.texts[mark]}")
+        versions = mailbox.versions.setdefault(line["uid"], {})
+        versions.setdefault(number[1], line["version"])
+        if any((other < number[1]) != (version < line["version"]) for other, version in versions.items() if other != number[1]):
+            self.problem("versions_grow", f"{where}: version {line['version']} of {line['uid']} is not above all before it")
 
         if number[1] <= device.told:
             self.problem("acked_is_never_sent_again", f"{where} came after acked {device.told}")

@@ -145,9 +145,11 @@ def test_an_event_that_reads_otherwise_the_second_time_is_a_fault():
     assert story.database(1).wrong() == {"one_number_one_event"}
 
 
-def test_a_version_that_is_not_the_number_is_a_fault():
-    story = Story().session().booking(1, version=7).acks("e1.1").acked("e1.1")
-    assert story.database(1).wrong() == {"one_number_one_event"}
+@pytest.mark.parametrize("first, second, good", [(7, 8, True), (7, 5000, True), (7, 7, False), (7, 6, False)])
+def test_a_version_that_does_not_grow_is_a_fault(first, second, good):
+    story = Story().session().booking(1, uid="u", version=first).booking(2, uid="u", version=second).booking(3, uid="v", version=1)
+    story.acks("e1.3").acked("e1.3")
+    assert story.database(3).wrong() == (set() if good else {"versions_grow"})
 
 
 def test_an_event_again_after_acked_is_a_fault():

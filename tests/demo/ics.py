@@ -25,7 +25,7 @@ class Appointment:
             return values[0]
 
         self.uid = _text(one("UID"))
-        self.version = int(one("SEQUENCE"))
+        self.version = int(one("X-SLOTBELL-VERSION"))
         self.cancelled = properties.get("STATUS", ["CONFIRMED"])[0].upper() == "CANCELLED"
         self.subject = _text(properties.get("SUMMARY", [""])[0])
         self.attendees = sorted(value.removeprefix("mailto:") for value in properties.get("ATTENDEE", []))

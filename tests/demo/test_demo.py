@@ -23,7 +23,8 @@ BEGIN:VCALENDAR\r
 VERSION:2.0\r
 BEGIN:VEVENT\r
 UID:one@shop\r
-SEQUENCE:7\r
+SEQUENCE:3\r
+X-SLOTBELL-VERSION:7\r
 DTSTART:20310506T120000Z\r
 DURATION:PT45M\r
 SUMMARY:Tea\\, coffee\\nand a very long subject that has to be folded somewhere or ot\r
@@ -61,8 +62,8 @@ def test_an_end_instead_of_a_duration_is_as_good(tmp_path):
 
 @pytest.mark.parametrize("old, new", [
     ("END:VEVENT\r\n", ""),
-    ("SEQUENCE:7\r\n", ""),
-    ("SEQUENCE:7\r\n", "SEQUENCE:7\r\nSEQUENCE:8\r\n"),
+    ("X-SLOTBELL-VERSION:7\r\n", ""),
+    ("X-SLOTBELL-VERSION:7\r\n", "X-SLOTBELL-VERSION:7\r\nX-SLOTBELL-VERSION:8\r\n"),
     ("20310506T120000Z", "20310506T120000"),
     ("PT45M", "45"),
     ("BEGIN:VEVENT", "BEGIN:VTODO"),

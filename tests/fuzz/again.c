@@ -64,6 +64,7 @@ static void append_booking(struct sb_text *text, const struct sb_server_message 
 	const struct sb_booking *booking = &message->event.booking;
 	struct sb_event event = {
 		.seq = message->cursor.seq,
+		.version = booking->version,
 		.change = message->event.change,
 		.published_at_us = message->event.published_at_us,
 		.uid = booking->uid,

@@ -123,6 +123,7 @@ class Plugin:
         self.story, self.mailbox, self.token = story, mailbox, token
         self.random = random.Random(f"{story.seed} client {mailbox}")
         self.log = {}  # seq -> event, as it came first
+        self.versions = {}  # uid -> the newest
         self.epoch = None
         self.acked = self.confirmed = 0  # the last seq that it acked, and that `acked` told
         self.mute = None  # a connection left open and never read again
@@ -187,7 +188,7 @@ class Plugin:
     def received(self, message, last):
         seq, booking = message["seq"], message["booking"]
         assert seq == last + 1, f"{self}: {seq} came after {last}"
-        assert message["cursor"] == f"{self.epoch}.{seq}" and booking["version"] == seq
+        assert message["cursor"] == f"{self.epoch}.{seq}"
         event = (message["change"], booking["uid"], booking.get("subject"))
         if seq in self.log:
             assert seq > self.confirmed, f"{self}: {seq} came again, and {self.confirmed} was confirmed"
@@ -195,6 +196,8 @@ class Plugin:
             self.story.repeats += 1
         else:
             self.log[seq] = event
+            assert booking["version"] > self.versions.get(booking["uid"], 0), f"{self}: the version of {seq} is not a newer one"
+            self.versions[booking["uid"]] = booking["version"]
             self.has_all = event[1] == LAST
             self.story.saw_one()
         return seq

@@ -40,15 +40,15 @@ BEGIN
 		LEFT JOIN slotbell.device d ON d.id = q.id ORDER BY q.i DESC;
 END $$;
 
-CREATE FUNCTION slotbell.fetch(mailboxes bigint[], afters bigint[], max_events int, max_bytes int)
+CREATE FUNCTION slotbell.next_events(mailboxes bigint[], afters bigint[], max_events int, max_bytes int)
 RETURNS TABLE (mailbox_id bigint, after bigint, head bigint, epoch text, previous_epoch text, base bigint,
-	floor bigint, seq bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text,
+	floor bigint, seq bigint, version bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text,
 	time_zone text, duration_minutes int, subject text, attendees text, details text)
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM slotbell.check_items(mailboxes);
 	-- Mailbox n has n % 4 events after any seq; the last of three is a bare cancel.
-	RETURN QUERY SELECT q.id, q.after, q.after + q.id % 4, 'abcd1234', 'old', 0::bigint, 0::bigint, q.after + s,
+	RETURN QUERY SELECT q.id, q.after, q.after + q.id % 4, 'abcd1234', 'old', 0::bigint, 0::bigint, q.after + s, 1000 + q.after + s,
 		CASE WHEN s = 3 THEN 'cancelled' ELSE 'created' END, 1000000::bigint, 'uid-' || q.id || '-' || s,
 		CASE WHEN s < 3 THEN 1800000000::bigint END, CASE WHEN s < 3 THEN '2027-01-15T08:00:00' END,
 		CASE WHEN s < 3 THEN 'UTC' END, CASE WHEN s < 3 THEN 30 END, CASE WHEN s < 3 THEN 'Grüße' END,
@@ -85,7 +85,7 @@ END $$;
 
 -- The lease is a row: whoever deletes it makes the database forget.
 CREATE TABLE slotbell.lease (name text PRIMARY KEY, seconds int);
-CREATE FUNCTION slotbell.presence(instance text, lease_seconds int, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
+CREATE FUNCTION slotbell.attend(instance text, lease_seconds int, sessions bigint[], devices bigint[], is_on boolean[]) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
 	known boolean := EXISTS (SELECT FROM slotbell.lease WHERE name = instance);

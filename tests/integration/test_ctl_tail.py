@@ -83,11 +83,13 @@ def test_json_is_the_message_that_a_plug_in_gets(ctl):
     (message,) = ctl.json("tail", ADA, "--no-follow")
     (epoch,) = ctl.query("SELECT epoch FROM slotbell.mailbox")
     published_at = message.pop("published_at")
+    (version,) = ctl.query("SELECT version FROM slotbell.event")
+    assert version > 10**12
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", published_at)
     assert message == {
         "type": "booking", "seq": 1, "cursor": f"{epoch}.1", "change": "created",
         "booking": {
-            "uid": "42@shop", "version": 1, "starts_at": "2026-11-24T09:00:00Z",
+            "uid": "42@shop", "version": version, "starts_at": "2026-11-24T09:00:00Z",
             "starts_local": "2026-11-24T10:00:00", "time_zone": "Europe/Berlin", "duration_minutes": 30,
             "subject": "Intro call", "attendees": [], "location": "Room 1",
         },

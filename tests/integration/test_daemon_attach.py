@@ -90,7 +90,8 @@ def test_a_device_that_was_away_gets_every_change_of_a_booking_in_order(shop):
                 await client.ack(changes[-1]["cursor"])
             assert told(changes) == [("updated", "1", str(i)) for i in range(1, 100)] + [("cancelled", "1", None)]
             assert [message["seq"] for message in changes] == list(range(2, 102))
-            assert all(message["booking"]["version"] == message["seq"] for message in changes)
+            versions = [message["booking"]["version"] for message in changes]
+            assert versions == sorted(set(versions))
 
     run(story())
 
@@ -110,6 +111,6 @@ def test_a_plug_in_that_is_enrolled_later_gets_what_is_booked_by_a_resync_and_th
             (lacked,) = await hers.bookings(1)
             assert lacked["booking"]["uid"] == "1" and lacked["booking"]["subject"] == "Intro call"
             versions = [message["booking"]["version"] for message in await other.bookings(2)]
-            assert versions == [1, 2]
+            assert len(versions) == 2 and versions[0] < versions[1] == lacked["booking"]["version"]
 
     run(story())

@@ -19,7 +19,7 @@ def test_a_booking_reaches_its_session_and_its_ack_is_kept(house):
             uid = house.publish(ADA)
             booking = await client.receive("booking")
             assert booking["seq"] == 1 and booking["change"] == "created"
-            assert booking["booking"]["uid"] == uid and booking["booking"]["version"] == 1
+            assert booking["booking"]["uid"] == uid and booking["booking"]["version"] > 10**12
             assert booking["booking"]["starts_at"] == "2027-03-01T09:00:00Z"
             assert booking["booking"]["starts_local"] == "2027-03-01T10:00:00"
             await client.ack(booking["cursor"])

@@ -12,8 +12,8 @@ from plugin_process import PROGRAM, TOKEN
 pytest_plugins = ["fixtures_plugin"]
 
 
-def sequence(text):
-    return int(re.search(r"^SEQUENCE:(\d+)$", text, re.MULTILINE).group(1))
+def version_in(text):
+    return int(re.search(r"^X-SLOTBELL-VERSION:(\d+)$", text, re.MULTILINE).group(1))
 
 
 def test_a_booking_is_written_then_acked_and_the_process_leaves_when_told(start, context):
@@ -39,7 +39,7 @@ def test_a_booking_is_written_then_acked_and_the_process_leaves_when_told(start,
     assert written["starts_at"] == "2026-11-24T09:00:00Z" and written["duration_minutes"] == 30
     assert written["published_at"] == "2026-11-23T09:12:44.123456Z" and written["latency_ms"] > 0
     text = plugin.files()["one.ics"]
-    for line in ("UID:one", "SEQUENCE:42", "DTSTART:20261124T090000Z", "DURATION:PT30M", "SUMMARY:Intro call 42",
+    for line in ("UID:one", "SEQUENCE:0", "X-SLOTBELL-VERSION:42", "DTSTART:20261124T090000Z", "DURATION:PT30M", "SUMMARY:Intro call 42",
                  "DTSTAMP:20261123T091244Z", "LAST-MODIFIED:20261123T091244Z", "LOCATION:Room 1\\, left",
                  "URL:https://example.com/j?a=1", "DESCRIPTION:a\\nb\\; c", "STATUS:CONFIRMED",
                  "ATTENDEE;CN=Grace Hopper:mailto:grace@example.com", "ORGANIZER;CN=Ada:mailto:ada@example.com",
@@ -147,8 +147,8 @@ def test_an_older_version_never_overwrites_and_a_late_create_does_not_revive(sta
             assert running.end() == 0
     assert [line["repeat"] for line in running.said("written")] == [False, False, True, False, False, True, False, True]
     files = plugin.files()
-    assert sequence(files["moved.ics"]) == 2 and "SUMMARY:Second" in files["moved.ics"]
-    assert sequence(files["gone.ics"]) == 5 and sequence(files["never-seen.ics"]) == 7
+    assert version_in(files["moved.ics"]) == 2 and "SUMMARY:Second" in files["moved.ics"]
+    assert version_in(files["gone.ics"]) == 5 and version_in(files["never-seen.ics"]) == 7
     for name in ("gone.ics", "never-seen.ics"):
         assert "\nSTATUS:CANCELLED\n" in files[name] and "\nMETHOD:CANCEL\n" in files[name]
     # What a bare cancellation does not repeat is still there to be read.

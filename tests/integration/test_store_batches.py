@@ -46,8 +46,8 @@ def test_each_kind_is_answered_with_what_its_row_says(database, sql):
         store.settle()
         assert "authenticated 8 2 0 - 0 0 0 0 " in store.lines
         assert "authenticated 30000 1 0 - 0 0 0 0 " in store.lines
-        assert ("fetched 3 100 103 101,created,uid-3-1,at,Grüße,[],30 102,created,uid-3-2,at,Grüße,[],30 "
-                "103,cancelled,uid-3-3,-,-,-,0") in store.lines  # fmt: skip
+        assert ("fetched 3 100 103 101,1101,created,uid-3-1,at,Grüße,[],30 102,1102,created,uid-3-2,at,Grüße,[],30 "
+                "103,1103,cancelled,uid-3-3,-,-,-,0") in store.lines  # fmt: skip
         assert "fetched 4 5 5" in store.lines
         assert "ack 7 saved 50" in store.lines
         assert "ack 9 stale 0" in store.lines

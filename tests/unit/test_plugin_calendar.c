@@ -85,7 +85,8 @@ static void an_update_replaces_the_appointment(void **state)
 	assert_holds(place, "one.ics", "SUMMARY:First");
 	assert_int_equal(put_subject(place, SB_CHANGE_UPDATED, 2, "Second"), SB_WRITTEN);
 	assert_holds(place, "one.ics", "SUMMARY:Second");
-	assert_holds(place, "one.ics", "SEQUENCE:2");
+	assert_holds(place, "one.ics", "SEQUENCE:1");
+	assert_holds(place, "one.ics", "X-SLOTBELL-VERSION:2");
 	assert_int_equal(folder_count(place->folder), 1);
 }
 
@@ -279,7 +280,7 @@ static void two_uids_with_one_name_have_a_file_each(void **state)
 	ONE = version_of("ONE", 3);
 	assert_int_equal(put(place, &ONE), SB_WRITTEN);
 	assert_int_equal(folder_count(place->folder), 1);
-	assert_holds(place, name, "SEQUENCE:3");
+	assert_holds(place, name, "X-SLOTBELL-VERSION:3");
 }
 
 static void whatever_the_uid_the_file_is_in_the_folder(void **state)

@@ -44,7 +44,7 @@ static void a_booking_becomes_an_appointment(void **state)
 	assert_line(text, "PRODID:-//Slotbell//slotbell-plugin " SB_VERSION "//EN");
 	assert_line(text, "VERSION:2.0");
 	assert_line(text, "UID:one");
-	assert_line(text, "SEQUENCE:42");
+	assert_line(text, "SEQUENCE:0");
 	assert_line(text, "X-SLOTBELL-VERSION:42");
 	assert_line(text, "DTSTAMP:20261123T091244Z");
 	assert_line(text, "LAST-MODIFIED:20261123T091244Z");
@@ -93,9 +93,15 @@ static void sequence_stays_in_its_32_bits_and_the_version_whole(void **state)
 		int64_t version;
 		const char *sequence, *x_version;
 	} cases[] = {
-		{1, "SEQUENCE:1", "X-SLOTBELL-VERSION:1"},
-		{INT_MAX, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:2147483647"},
-		{(int64_t)INT_MAX + 1, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:2147483648"},
+		{1, "SEQUENCE:0", "X-SLOTBELL-VERSION:1"},
+		{(int64_t)INT_MAX + 1, "SEQUENCE:0", "X-SLOTBELL-VERSION:2147483648"},
+		{1577836800999, "SEQUENCE:0", "X-SLOTBELL-VERSION:1577836800999"},
+		{1577836801000, "SEQUENCE:1", "X-SLOTBELL-VERSION:1577836801000"},
+		{1795425164124, "SEQUENCE:217588364", "X-SLOTBELL-VERSION:1795425164124"},
+		{3725320446999, "SEQUENCE:2147483646", "X-SLOTBELL-VERSION:3725320446999"},
+		{3725320447000, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:3725320447000"},
+		{3725320448000, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:3725320448000"},
+		{9007199254740991, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:9007199254740991"},
 		{INT64_MAX, "SEQUENCE:2147483647", "X-SLOTBELL-VERSION:9223372036854775807"},
 	};
 
@@ -110,6 +116,47 @@ static void sequence_stays_in_its_32_bits_and_the_version_whole(void **state)
 		assert_line(text, cases[i].x_version);
 		assert_int_equal(sb_ical_version(text, "one", &version), 0);
 		assert_int_equal(version, cases[i].version);
+		free(text);
+	}
+}
+
+static void sequence_goes_on_from_what_was_written(void **state)
+{
+	static const struct {
+		const char *old; /* SEQUENCE of the file there */
+		int64_t version;
+		bool cancelled;
+		const char *sequence;
+	} cases[] = {
+		{"SEQUENCE:0\r\n", 2, false, "SEQUENCE:1"},
+		{"SEQUENCE:42\r\n", 43, false, "SEQUENCE:43"}, /* 0.1.0 wrote the version */
+		{"SEQUENCE:42\r\n", 43, true, "SEQUENCE:43"},
+		{"SEQUENCE:42\r\n", 1795425164124, false, "SEQUENCE:217588364"},
+		{"SEQUENCE:217588363\r\n", 1795425164124, false, "SEQUENCE:217588364"},
+		/* Twice in a second, and by a database whose clock is behind. */
+		{"SEQUENCE:217588364\r\n", 1795425164124, false, "SEQUENCE:217588365"},
+		{"SEQUENCE:217588999\r\n", 1795425164124, true, "SEQUENCE:217589000"},
+		{"SEQUENCE:2147483646\r\n", 1795425164124, false, "SEQUENCE:2147483647"},
+		{"SEQUENCE:2147483647\r\n", 1795425164124, false, "SEQUENCE:2147483647"},
+		{"SEQUENCE:-5\r\n", 7, false, "SEQUENCE:0"},
+		{"", 7, false, "SEQUENCE:0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct sb_server_message message =
+			event_of(cases[i].cancelled ? SB_CHANGE_CANCELLED : SB_CHANGE_UPDATED,
+				 "one", cases[i].version);
+		char old[256], *text;
+
+		snprintf(old, sizeof(old),
+			 "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:one\r\n%s"
+			 "X-SLOTBELL-VERSION:1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
+			 cases[i].old);
+		text = written(&message, old);
+		assert_line(text, cases[i].sequence);
+		assert_int_equal(count_lines(text, "SEQUENCE"), 1);
+		assert_int_equal(count_lines(text, "X-SLOTBELL-VERSION"), 1);
 		free(text);
 	}
 }
@@ -229,7 +276,8 @@ static void a_cancellation_needs_its_uid_alone(void **state)
 	assert_line(text, "METHOD:CANCEL");
 	assert_line(text, "STATUS:CANCELLED");
 	assert_line(text, "UID:one");
-	assert_line(text, "SEQUENCE:7");
+	assert_line(text, "SEQUENCE:0");
+	assert_line(text, "X-SLOTBELL-VERSION:7");
 	assert_int_equal(count_lines(text, "DTSTART"), 0);
 	assert_int_equal(count_lines(text, "DURATION"), 0);
 	free(text);
@@ -335,6 +383,7 @@ int main(void)
 		cmocka_unit_test(a_booking_becomes_an_appointment),
 		cmocka_unit_test(lines_end_as_rfc_5545_has_it_and_are_folded),
 		cmocka_unit_test(sequence_stays_in_its_32_bits_and_the_version_whole),
+		cmocka_unit_test(sequence_goes_on_from_what_was_written),
 		cmocka_unit_test(versions_begin_with_one),
 		cmocka_unit_test(instants_have_the_bounds_of_date_time),
 		cmocka_unit_test(durations_have_bounds),

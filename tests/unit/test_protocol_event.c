@@ -18,6 +18,7 @@ static void a_full_booking_is_written_in_the_documented_order(void **state)
 {
 	const struct sb_event event = {
 		.seq = 42,
+		.version = 1795425164124,
 		.change = SB_CHANGE_CREATED,
 		.published_at_us = 1795425164123456,
 		.uid = "b-1",
@@ -36,7 +37,7 @@ static void a_full_booking_is_written_in_the_documented_order(void **state)
 		&event,
 		"{\"type\":\"booking\",\"seq\":42,\"cursor\":\"k3f9q2.42\",\"change\":\"created\","
 		"\"published_at\":\"2026-11-23T09:12:44.123456Z\",\"booking\":{\"uid\":\"b-1\","
-		"\"version\":42,\"starts_at\":\"2026-11-24T09:00:00Z\","
+		"\"version\":1795425164124,\"starts_at\":\"2026-11-24T09:00:00Z\","
 		"\"starts_local\":\"2026-11-24T10:00:00\",\"time_zone\":\"Europe/Berlin\","
 		"\"duration_minutes\":30,\"subject\":\"Intro \\\"call\\\"\","
 		"\"attendees\":[{\"name\": \"Grace\", \"email\": \"grace@example.com\"}],"
@@ -45,36 +46,36 @@ static void a_full_booking_is_written_in_the_documented_order(void **state)
 
 static void a_cancelled_booking_may_have_nothing_but_its_uid(void **state)
 {
-	const struct sb_event event = {.seq = 7, .change = SB_CHANGE_CANCELLED, .uid = "b-1"};
+	const struct sb_event event = {.seq = 7, .version = 8, .change = SB_CHANGE_CANCELLED, .uid = "b-1"};
 
 	(void)state;
 	assert_encoded(&event,
 		       "{\"type\":\"booking\",\"seq\":7,\"cursor\":\"k3f9q2.7\","
 		       "\"change\":\"cancelled\",\"published_at\":\"1970-01-01T00:00:00.000000Z\","
-		       "\"booking\":{\"uid\":\"b-1\",\"version\":7}}");
+		       "\"booking\":{\"uid\":\"b-1\",\"version\":8}}");
 }
 
 static void empty_details_add_nothing(void **state)
 {
-	const struct sb_event event = {.seq = 7, .uid = "b-1", .details = "{}"};
+	const struct sb_event event = {.seq = 7, .version = 8, .uid = "b-1", .details = "{}"};
 
 	(void)state;
 	assert_encoded(&event,
 		       "{\"type\":\"booking\",\"seq\":7,\"cursor\":\"k3f9q2.7\","
 		       "\"change\":\"created\",\"published_at\":\"1970-01-01T00:00:00.000000Z\","
-		       "\"booking\":{\"uid\":\"b-1\",\"version\":7}}");
+		       "\"booking\":{\"uid\":\"b-1\",\"version\":8}}");
 }
 
 static void an_instant_beyond_all_calendars_does_not_overflow(void **state)
 {
 	const struct sb_event event = {
-		.seq = 7, .uid = "b-1", .has_starts_at = true, .starts_at_s = INT64_MAX};
+		.seq = 7, .version = 8, .uid = "b-1", .has_starts_at = true, .starts_at_s = INT64_MAX};
 
 	(void)state;
 	assert_encoded(&event,
 		       "{\"type\":\"booking\",\"seq\":7,\"cursor\":\"k3f9q2.7\","
 		       "\"change\":\"created\",\"published_at\":\"1970-01-01T00:00:00.000000Z\","
-		       "\"booking\":{\"uid\":\"b-1\",\"version\":7,"
+		       "\"booking\":{\"uid\":\"b-1\",\"version\":8,"
 		       "\"starts_at\":\"9999-12-31T23:59:59Z\"}}");
 }
 
@@ -84,7 +85,7 @@ static void the_largest_event_fits_what_clients_accept(void **state)
 	char *subject = repeat("\x01", SB_SUBJECT_MAX), *uid = repeat("\x01", SB_UID_MAX);
 	char *piece = repeat("\\u0001", SB_DESCRIPTION_MAX);
 	char *details = print("{\"description\": \"%s\"}", piece);
-	struct sb_event event = {.seq = INT64_MAX, .uid = uid, .subject = subject};
+	struct sb_event event = {.seq = INT64_MAX, .version = INT64_MAX, .uid = uid, .subject = subject};
 	struct sb_server_message message;
 	struct sb_refusal refusal;
 	struct sb_text text;

@@ -150,7 +150,7 @@ static void a_failure_anywhere_in_a_message_is_told(void **state)
 	char *subject = repeat("\"", SB_SUBJECT_MAX);
 	char *details = repeat(" ", 60000);
 	const struct sb_event event = {
-		.seq = 1, .uid = "u", .subject = subject, .details = details};
+		.seq = 1, .version = 1, .uid = "u", .subject = subject, .details = details};
 	const struct sb_epoch epoch = {.text = "e"};
 	int failures = 0;
 

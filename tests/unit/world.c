@@ -150,6 +150,7 @@ static void fetch(struct world *world, struct question *question)
 		if (mailbox->seqs[i] > answer->after && mailbox->seqs[i] > mailbox->numbering.floor)
 			question->events[answer->count++] =
 				(struct sb_event){.seq = mailbox->seqs[i],
+						  .version = mailbox->seqs[i],
 						  .published_at_us = mailbox->published_us[i],
 						  .uid = "uid"};
 	}
