@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from history import History, read
 from judge import CHECKS, JUMP, Judge, tell
 
