@@ -52,6 +52,37 @@ def lose_connections(house):
                     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = 'slotbelld_login'")
 
 
+def last_daemon_of_before_has_left(house):
+    """Its lease is over."""
+    with psycopg.connect(house.ctl.url, autocommit=True) as admin:
+        admin.execute("UPDATE slotbell.guard SET seqs_until = clock_timestamp()")
+
+
+class Folder:
+    """What a plug-in has: it applies a higher version only, whichever daemon says it."""
+
+    def __init__(self):
+        self.versions, self.subjects, self.skipped, self.cursor = {}, {}, [], None
+
+    def apply(self, message):
+        booking = message["booking"]
+        if booking["version"] <= self.versions.get(booking["uid"], 0):
+            self.skipped.append(message)
+        else:
+            self.versions[booking["uid"]] = booking["version"]
+            self.subjects[booking["uid"]] = booking["subject"]
+        self.cursor = message["cursor"]
+
+    async def session(self, house, daemon, token, count):
+        """One that takes so many bookings."""
+        async with house.client(daemon, token) as client:
+            await client.welcome(**({"cursor": self.cursor} if self.cursor else {}))
+            for _ in range(count):
+                self.apply(await client.until("booking"))
+                await client.ack(self.cursor)
+                await client.acked(self.cursor)
+
+
 async def ring_and_ack(house, client, count=1):
     for _ in range(count):
         house.publish(ADA)
@@ -142,6 +173,62 @@ def test_an_old_and_a_new_daemon_serve_side_by_side(used_house, old):
 
     run(story())
     wait_until(lambda: house.ctl.query("SELECT count(*) FROM slotbell.event") == [0], "one of the two sweeps")
+
+
+def test_side_by_side_a_client_that_skips_lower_versions_misses_nothing(used_house, old):
+    house, token, folder = used_house, old_token(old, used_house), Folder()
+    house.publish(ADA, "before", subject="0")
+    old_one = house.daemon(program=old / "slotbelld")
+    old_one.wait_log('event="database up"')
+    house.ctl.run("db", "upgrade")
+    new_one = house.daemon()
+    new_one.wait_log('event="database up"')
+    lose_connections(house)  # the old one says again that it is on, to the schema of now
+
+    async def story():
+        await folder.session(house, old_one, token, 1)
+        assert house.ctl.query("SELECT seqs_until > clock_timestamp() FROM slotbell.guard") == [True]
+        for nth in range(1, 9):
+            for uid in ("before", "u"):
+                house.publish(ADA, uid, change="updated" if nth > 1 or uid == "before" else "created", subject=str(nth))
+            await folder.session(house, (new_one, old_one)[nth % 2], token, 2)
+            assert folder.subjects["before"] == folder.subjects["u"] == str(nth)
+        assert not folder.skipped
+        assert max(folder.versions.values()) == seq_of(folder.cursor), "seqs, as the old one must say"
+        assert old_one.stop() == 0
+        last_daemon_of_before_has_left(house)
+        for uid in ("before", "u", "later"):
+            house.publish(ADA, uid, change="updated", subject="milliseconds")
+        await folder.session(house, new_one, token, 3)
+        assert not folder.skipped and set(folder.subjects.values()) == {"milliseconds"}
+        assert min(folder.versions.values()) > 10**12
+
+    run(story())
+
+
+def test_rolled_back_after_milliseconds_what_was_skipped_comes_once_it_is_published_by_the_new_release_again(used_house, old):
+    """docs/operating.md, Upgrade."""
+    house, token, folder = used_house, old_token(old, used_house), Folder()
+    house.ctl.run("db", "upgrade")
+    new_one, rolled_back = house.daemon(), house.daemon(start=False, program=old / "slotbelld")
+    house.publish(ADA, "u", subject="by the new one")
+
+    async def story():
+        await folder.session(house, new_one, token, 1)
+        assert folder.versions["u"] > 10**12 and new_one.stop() == 0
+        rolled_back.start()
+        house.publish(ADA, "u", change="updated", subject="by the old one")
+        house.publish(ADA, "v", subject="by the old one")
+        await folder.session(house, rolled_back, token, 2)
+        assert [message["booking"]["uid"] for message in folder.skipped] == ["u"] and folder.subjects["v"] == "by the old one"
+        assert rolled_back.stop() == 0
+        last_daemon_of_before_has_left(house)
+        new_one.start()
+        house.ctl.run("publish", ADA, "--uid", "u", "--change", "updated", "--subject", "again", "--starts-at", "2027-03-01T09:00Z", "--minutes", "30")
+        await folder.session(house, new_one, token, 1)
+        assert folder.subjects["u"] == "again" and len(folder.skipped) == 1
+
+    run(story())
 
 
 def test_the_old_slotbellctl_leaves_the_new_schema_alone(used_house, old):
