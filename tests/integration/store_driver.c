@@ -82,8 +82,8 @@ void sb_hub_fetched(struct sb_hub *h, int64_t mailbox_id, const struct sb_fetche
 	for (size_t i = 0; i < answer->count; i++) {
 		const struct sb_event *event = &answer->events[i];
 
-		(void)printf(" %" PRId64 ",%" PRId64 ",%s,%s,%s,%s,%s,%d", event->seq, event->version,
-			     sb_change_word(event->change), event->uid,
+		(void)printf(" %" PRId64 ",%" PRId64 ",%s,%s,%s,%s,%s,%d", event->seq,
+			     event->version, sb_change_word(event->change), event->uid,
 			     event->has_starts_at ? "at" : "-",
 			     event->subject ? event->subject : "-",
 			     event->attendees ? event->attendees : "-", event->duration_minutes);

@@ -150,7 +150,8 @@ static void sequence_goes_on_from_what_was_written(void **state)
 		char old[256], *text;
 
 		snprintf(old, sizeof(old),
-			 "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:one\r\n%s"
+			 "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:"
+			 "one\r\n%s"
 			 "X-SLOTBELL-VERSION:1\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
 			 cases[i].old);
 		text = written(&message, old);

@@ -46,7 +46,8 @@ static void a_full_booking_is_written_in_the_documented_order(void **state)
 
 static void a_cancelled_booking_may_have_nothing_but_its_uid(void **state)
 {
-	const struct sb_event event = {.seq = 7, .version = 8, .change = SB_CHANGE_CANCELLED, .uid = "b-1"};
+	const struct sb_event event = {
+		.seq = 7, .version = 8, .change = SB_CHANGE_CANCELLED, .uid = "b-1"};
 
 	(void)state;
 	assert_encoded(&event,
@@ -68,8 +69,11 @@ static void empty_details_add_nothing(void **state)
 
 static void an_instant_beyond_all_calendars_does_not_overflow(void **state)
 {
-	const struct sb_event event = {
-		.seq = 7, .version = 8, .uid = "b-1", .has_starts_at = true, .starts_at_s = INT64_MAX};
+	const struct sb_event event = {.seq = 7,
+				       .version = 8,
+				       .uid = "b-1",
+				       .has_starts_at = true,
+				       .starts_at_s = INT64_MAX};
 
 	(void)state;
 	assert_encoded(&event,
@@ -85,7 +89,8 @@ static void the_largest_event_fits_what_clients_accept(void **state)
 	char *subject = repeat("\x01", SB_SUBJECT_MAX), *uid = repeat("\x01", SB_UID_MAX);
 	char *piece = repeat("\\u0001", SB_DESCRIPTION_MAX);
 	char *details = print("{\"description\": \"%s\"}", piece);
-	struct sb_event event = {.seq = INT64_MAX, .version = INT64_MAX, .uid = uid, .subject = subject};
+	struct sb_event event = {
+		.seq = INT64_MAX, .version = INT64_MAX, .uid = uid, .subject = subject};
 	struct sb_server_message message;
 	struct sb_refusal refusal;
 	struct sb_text text;
