@@ -1,4 +1,4 @@
-/* Rows of slotbell.events() as lines; see event.h. */
+/* Rows of slotbell.events_after() as lines; see event.h. */
 #include "daemon/ctl/event.h"
 #include "daemon/ctl/ctl.h"
 #include "daemon/ctl/database.h"

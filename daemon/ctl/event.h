@@ -8,7 +8,7 @@
 
 /*
  * The columns that the functions below expect, to be selected from
- * slotbell.events(); their order is this file's affair.
+ * slotbell.events_after(); their order is this file's affair.
  */
 extern const char sb_event_columns[];
 

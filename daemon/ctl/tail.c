@@ -133,7 +133,8 @@ static enum look catch_up(struct tail *tail)
 	bool more = true;
 
 	sb_need(asprintf(&sql,
-			 "SELECT %s FROM slotbell.events(mailbox => $1::pg_catalog.text, after => "
+			 "SELECT %s FROM slotbell.events_after(mailbox => $1::pg_catalog.text, "
+			 "after => "
 			 "$2::bigint,"
 			 " max_events => " PAGE ") ORDER BY seq",
 			 sb_event_columns) >= 0);
@@ -159,7 +160,7 @@ static enum look show_backlog(struct tail *tail, long long lines)
 	PGresult *result;
 
 	sb_need(asprintf(&sql,
-			 "SELECT %s FROM (SELECT * FROM slotbell.events(mailbox => "
+			 "SELECT %s FROM (SELECT * FROM slotbell.events_after(mailbox => "
 			 "$1::pg_catalog.text,"
 			 " after => 0, max_events => 2147483647) ORDER BY seq DESC LIMIT %lld)"
 			 " AS newest ORDER BY seq",

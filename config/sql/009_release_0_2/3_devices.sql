@@ -183,16 +183,28 @@ $$;
 -- ---- what was so before, and folds addresses as 1_address.sql does ----
 
 -- The events of a mailbox after a seq, for `slotbellctl tail`: head and epoch always, seq NULL where there is no event.
+CREATE FUNCTION slotbell.events_after(mailbox text, after bigint, max_events integer)
+    RETURNS TABLE (seq bigint, version bigint, change text, published_at timestamptz, uid text, starts_at timestamptz, time_zone text,
+        duration_minutes integer, subject text, attendees jsonb, details jsonb, head bigint, epoch text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+    SELECT e.seq, coalesce(e.version, e.seq), e.change, e.published_at, e.uid, e.starts_at, e.time_zone, e.duration_minutes, e.subject,
+        e.attendees, e.details, m.head, m.epoch
+    FROM slotbell.mailbox m LEFT JOIN LATERAL (
+        SELECT * FROM slotbell.event e WHERE e.mailbox_id = m.id AND e.seq > after ORDER BY e.seq LIMIT max_events
+    ) e ON true
+    WHERE m.address = slotbell.fold_address(mailbox) ORDER BY e.seq
+$$;
+GRANT EXECUTE ON FUNCTION slotbell.events_after(text, bigint, integer) TO slotbell_admin;
+
+-- The same without versions, as 0.1.0's slotbellctl asks.
 CREATE OR REPLACE FUNCTION slotbell.events(mailbox text, after bigint, max_events integer)
     RETURNS TABLE (seq bigint, change text, published_at timestamptz, uid text, starts_at timestamptz, time_zone text,
         duration_minutes integer, subject text, attendees jsonb, details jsonb, head bigint, epoch text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
 AS $$
-    SELECT e.seq, e.change, e.published_at, e.uid, e.starts_at, e.time_zone, e.duration_minutes, e.subject, e.attendees, e.details, m.head, m.epoch
-    FROM slotbell.mailbox m LEFT JOIN LATERAL (
-        SELECT * FROM slotbell.event e WHERE e.mailbox_id = m.id AND e.seq > after ORDER BY e.seq LIMIT max_events
-    ) e ON true
-    WHERE m.address = slotbell.fold_address(mailbox) ORDER BY e.seq
+    SELECT a.seq, a.change, a.published_at, a.uid, a.starts_at, a.time_zone, a.duration_minutes, a.subject, a.attendees, a.details, a.head, a.epoch
+    FROM slotbell.events_after(mailbox, after, max_events) a ORDER BY a.seq
 $$;
 
 -- Where these mailboxes stand before the tables are read. Mailboxes without a device are left out.
