@@ -29,7 +29,7 @@ static int send_text(PGconn *conn, const char *sql)
 /* Session settings come along: what a role or a database may have set is not for us. */
 static int send_server(PGconn *conn, const struct sb_pg_config *config)
 {
-	char sql[1024];
+	char sql[1280];
 
 	(void)snprintf(sql, sizeof(sql),
 		       "SELECT pg_catalog.pg_is_in_recovery(), "
@@ -40,6 +40,10 @@ static int send_server(PGconn *conn, const struct sb_pg_config *config)
 		       "pg_catalog.set_config('default_transaction_isolation', 'read committed', "
 		       "false), "
 		       "pg_catalog.set_config('jit', 'off', false), "
+		       /* A client forgets what it was told to be saved. The stronger ones stay. */
+		       "pg_catalog.set_config('synchronous_commit', CASE "
+		       "pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' "
+		       "ELSE pg_catalog.current_setting('synchronous_commit') END, false), "
 		       "(SELECT pg_catalog.count(pg_catalog.set_config(s.name, '0', false)) "
 		       "FROM pg_catalog.pg_settings s WHERE s.name = 'idle_session_timeout')",
 		       config->lock_timeout_ms, config->statement_timeout_ms);

@@ -132,13 +132,17 @@ BEGIN
         FROM (SELECT id, (system_id, timeline) IS NOT DISTINCT FROM (here.system_id, here.timeline) AS same
               FROM slotbell.mailbox WHERE id = pending.mailbox_id FOR UPDATE) locked
         WHERE m.id = locked.id
-        RETURNING m.head, m.device_count INTO numbered;
+        RETURNING m.head, m.device_count, m.base, locked.same INTO numbered;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'slotbell: a mailbox was removed while a booking for it was made',
                 DETAIL = 'Nobody had a plug-in for it for a long time.', HINT = 'Repeat the transaction.';
         ELSIF numbered.device_count > 0 THEN
             ids := ids || pending.mailbox_id;
             befores := befores || numbered.head - pending.events;
+            -- What note_resync_need() does, which does not fire then: see 8_surroundings.sql.
+            IF NOT numbered.same AND current_setting('session_replication_role') = 'replica' THEN
+                PERFORM slotbell.add_resync_need(pending.mailbox_id, 'epoch', numbered.base);
+            END IF;
         ELSE
             empty := empty || pending.mailbox_id;
         END IF;

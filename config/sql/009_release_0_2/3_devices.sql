@@ -13,6 +13,18 @@ BEGIN
 END
 $$;
 
+-- What is said to be done is on disk, whatever the role's or the database's setting: until this transaction ends. A SET of the
+-- function's would be over before the commit.
+CREATE FUNCTION slotbell.keep_on_disk() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+
 -- Waits for the transactions that publish for this address and were told that nobody is enrolled. In small tries: publishers
 -- for other addresses queue behind a lock that is waited for.
 CREATE FUNCTION slotbell.wait_for_publishers(address text) RETURNS void
@@ -81,6 +93,7 @@ BEGIN
     END IF;
     PERFORM slotbell.check_token('enrol', salt, hash, expires_at);
     at_address := slotbell.fold_address(mailbox);
+    PERFORM slotbell.keep_on_disk();
     LOOP
         -- The row that every commit of a booking locks: those after this one find a device.
         UPDATE slotbell.mailbox m SET device_count = m.device_count + 1 WHERE m.address = at_address
@@ -93,6 +106,10 @@ BEGIN
     END LOOP;
     INSERT INTO slotbell.device (mailbox_id, label, salt, hash, acked, expires_at)
     VALUES (to_mailbox, coalesce(label, ''), salt, hash, at_head, expires_at) RETURNING id INTO device_id;
+    -- What note_resync_need() does, which does not fire then: see 8_surroundings.sql.
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM slotbell.add_resync_need(to_mailbox, 'enrolled', at_head);
+    END IF;
     RETURN device_id;
 EXCEPTION WHEN lock_not_available THEN
     PERFORM slotbell.busy('enrol');
@@ -106,6 +123,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     PERFORM slotbell.check_token('rotate', salt, hash, expires_at);
+    PERFORM slotbell.keep_on_disk();
     UPDATE slotbell.device d SET salt = rotate.salt, hash = rotate.hash, expires_at = rotate.expires_at, session_no = d.session_no + 1
     WHERE d.id = device AND d.revoked_at IS NULL;
     IF NOT FOUND THEN
@@ -127,6 +145,7 @@ DECLARE
     of_mailbox bigint;
     was_counted boolean;
 BEGIN
+    PERFORM slotbell.keep_on_disk();
     -- The mailbox first, as everywhere; of two who revoke at once the later sees what the earlier did.
     PERFORM m.id FROM slotbell.mailbox m JOIN slotbell.device d ON d.mailbox_id = m.id WHERE d.id = device FOR UPDATE OF m;
     UPDATE slotbell.device d SET revoked_at = clock_timestamp() WHERE d.id = device AND d.revoked_at IS NULL
@@ -152,12 +171,16 @@ DECLARE
     here record;
     touched bigint;
 BEGIN
+    PERFORM slotbell.keep_on_disk();
     SELECT * INTO here FROM slotbell.history();
     -- In id order, as every numbering commit locks them.
     PERFORM id FROM slotbell.mailbox ORDER BY id FOR UPDATE;
     UPDATE slotbell.mailbox SET previous_epoch = epoch, epoch = slotbell.new_epoch_name(), base = head, head = head + 1000000,
         system_id = here.system_id, timeline = here.timeline;
     GET DIAGNOSTICS touched = ROW_COUNT;
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM slotbell.add_resync_need(m.id, 'epoch', m.base) FROM slotbell.mailbox m WHERE m.device_count > 0;
+    END IF;
     RETURN touched;
 EXCEPTION WHEN lock_not_available THEN
     PERFORM slotbell.busy('new_epoch');

@@ -213,6 +213,10 @@ BEGIN
         OR cardinality(sent_us) > 1000000 OR array_ndims(sent_us) > 1 OR array_lower(sent_us, 1) <> 1 THEN
         PERFORM slotbell.out_of_bounds('ack', 'An array is not of one dimension from 1 on, or has too many items.');
     END IF;
+    -- What a client is told to be saved it forgets: see keep_on_disk().
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     -- A client forgets what is acked: so it is on disk first, whatever the role has set.
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);

@@ -63,6 +63,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    PERFORM slotbell.keep_on_disk();
     cutoff := clock_timestamp() - make_interval(days => receipts_days);
     PERFORM slotbell.renew_guard();
     mailboxes := slotbell.mailboxes_with_events(after_mailbox, max_mailboxes);
