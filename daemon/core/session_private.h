@@ -98,6 +98,9 @@ void sb_session_follow(struct sb_session *session);
 /* Start over at `seq` of the session's epoch, and tell the client why. */
 void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_reason reason);
 
+/* Says in the log that this session has a seq beyond head, of the epoch that there still is. */
+void sb_session_tell_beyond(const struct sb_session *session, int64_t seq);
+
 /* Ask the store to save the newest ack, unless it is saved or one is in flight. */
 void sb_session_save(struct sb_session *session);
 

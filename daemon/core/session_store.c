@@ -104,6 +104,7 @@ struct start {
 	int64_t acked; /* what hello's cursor acks, if that is further than the stored one */
 	bool reset;
 	enum sb_reset_reason reset_reason;
+	int64_t beyond; /* what the client or its row has of this epoch, and the mailbox not; or 0 */
 };
 
 /*
@@ -118,6 +119,14 @@ static struct start choose_start(const struct sb_session *session,
 	const struct sb_numbering *numbering = &answer->numbering;
 	struct start start = {.seq = answer->acked};
 
+	/* An older state of the database came back, with nothing to tell it from the one that was:
+	 * what is numbered from here on would pass for what the device has. */
+	if (answer->acked > numbering->head) {
+		start.seq = numbering->head;
+		start.reset = true;
+		start.reset_reason = SB_RESET_UNKNOWN_CURSOR;
+		start.beyond = answer->acked;
+	}
 	if (greeting->has_cursor) {
 		switch (sb_numbering_judge(numbering, &greeting->cursor)) {
 		case SB_VERDICT_GOOD:
@@ -131,6 +140,7 @@ static struct start choose_start(const struct sb_session *session,
 		case SB_VERDICT_BEYOND:
 			start.reset = true;
 			start.reset_reason = SB_RESET_UNKNOWN_CURSOR;
+			start.beyond = greeting->cursor.seq;
 			break;
 		}
 	}
@@ -246,6 +256,8 @@ void sb_session_authenticated(struct sb_session *session, const struct sb_authen
 		sb_session_close(session, SB_REASON_BUSY);
 		return;
 	}
+	if (start.beyond)
+		sb_session_tell_beyond(session, start.beyond);
 	if (session->role == SB_ROLE_LIVE && !take_over(session)) {
 		sb_session_close(session, SB_REASON_REPLACED);
 		return;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVER_VERSION_MIN 130000
+#define SERVER_VERSION_MIN 140000
 
 /* Clocks may differ by so much: certificates and tokens end at a second, latencies are told in
  * milliseconds. */
@@ -59,7 +59,7 @@ void sb_check_database(struct sb_doctor *doctor, struct sb_finding *finding)
 	version = PQserverVersion(doctor->database);
 	if (version < SERVER_VERSION_MIN) {
 		sb_saw(finding, SB_HEALTH_FAIL, "PostgreSQL %d is too old", version / 10000);
-		sb_advise(finding, "Slotbell needs PostgreSQL 13 or newer");
+		sb_advise(finding, "Slotbell needs PostgreSQL 14 or newer");
 	} else if (is_remote(doctor->database) && !verifies_server(doctor->database)) {
 		sb_saw(finding, SB_HEALTH_WARN,
 		       "PostgreSQL at %s, whose certificate is not looked at: whoever sits between "
@@ -105,6 +105,47 @@ static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, 
 			  : "this program is older than the schema: install the newer one");
 }
 
+/* Numbers of one row, as an administrator sees them. False: one of the rights is lacking, which is no finding here. */
+static bool ask_two(PGconn *admin, const char *sql, int64_t ret_numbers[2])
+{
+	char *why = NULL;
+	PGresult *result = sb_doctor_query(admin, sql, 0, NULL, &why);
+	bool known = result && PQntuples(result) == 1;
+
+	for (int i = 0; i < 2 && known; i++)
+		ret_numbers[i] = strtoll(PQgetvalue(result, 0, i), NULL, 10);
+	PQclear(result);
+	free(why);
+	return known;
+}
+
+/* What is in it, where the version is right. */
+static void judge_content(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	int64_t numbers[2];
+
+	if (ask_two(doctor->admin,
+		    "SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT d.mailbox) FROM"
+		    " slotbell.devices d WHERE d.acked OPERATOR(pg_catalog.>) d.head AND"
+		    " d.revoked_at IS NULL",
+		    numbers) &&
+	    numbers[0] > 0) {
+		sb_saw(finding, SB_HEALTH_FAIL,
+		       "%" PRId64 " devices in %" PRId64 " mailboxes have acked more than was "
+		       "ever published: an older state of the database came back",
+		       numbers[0], numbers[1]);
+		sb_advise(finding, "slotbellctl db new-epoch, or their next bookings are lost");
+	} else if (ask_two(doctor->admin, "SELECT z.learnt, z.lost FROM slotbell.zone_news() z",
+			   numbers) &&
+		   (numbers[0] > 0 || numbers[1] > 0)) {
+		sb_saw(finding, SB_HEALTH_WARN,
+		       "version %d; PostgreSQL has learnt %" PRId64 " time zones and lost %" PRId64
+		       " since slotbell.time_zone was renewed",
+		       SB_SCHEMA_VERSION, numbers[0], numbers[1]);
+		sb_advise(finding, "slotbellctl db upgrade");
+	}
+}
+
 void sb_doctor_open_admin(struct sb_doctor *doctor, const char *url)
 {
 	char *why = NULL;
@@ -148,6 +189,8 @@ void sb_check_schema(struct sb_doctor *doctor, struct sb_finding *finding)
 		judge_version(doctor, finding, version);
 	else
 		sb_saw(finding, SB_HEALTH_NOT_CHECKED, "needs what fails below: rights");
+	if (version == SB_SCHEMA_VERSION && doctor->brief.admin_schema == version)
+		judge_content(doctor, finding);
 	free(why);
 }
 

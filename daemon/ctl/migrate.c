@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OLDEST_SERVER 130000
+#define OLDEST_SERVER 140000
 
 /* So long a step waits for another program before it says that it waits. */
 #define WAIT_IN_SILENCE "500ms"
@@ -89,7 +89,7 @@ static bool fits(PGconn *database)
 	const char *encoding = PQparameterStatus(database, "server_encoding");
 
 	if (PQserverVersion(database) < OLDEST_SERVER) {
-		sb_ctl_fail("this is PostgreSQL %s; Slotbell needs 13 or newer",
+		sb_ctl_fail("this is PostgreSQL %s; Slotbell needs 14 or newer",
 			    PQparameterStatus(database, "server_version"));
 		return false;
 	}
@@ -291,6 +291,27 @@ static bool run_files(struct migration *migration, const struct sb_schema_step *
 	return record(migration, step);
 }
 
+/* tzdata is renewed more often than the schema, so every run looks. */
+static bool renew_zones(struct migration *migration)
+{
+	PGresult *result;
+	bool done;
+
+	if (!run(migration, "SET LOCAL ROLE slotbell_owner", NULL))
+		return false;
+	result = sb_database_query(
+		migration->database,
+		"SELECT z.learnt, z.lost FROM slotbell.renew_zones() z"
+		" WHERE z.learnt OPERATOR(pg_catalog.>) 0 OR z.lost OPERATOR(pg_catalog.>) 0",
+		0, NULL);
+	if (result && PQntuples(result) == 1)
+		sb_ctl_say("slotbell.time_zone is renewed: names new %s, names gone %s",
+			   PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+	done = result && run(migration, "SET LOCAL ROLE NONE", NULL);
+	PQclear(result);
+	return done;
+}
+
 /* Applies the first step that is missing. False: said why, or migration->retry. */
 static bool apply_next(struct migration *migration, size_t *ret_applied, bool *ret_any)
 {
@@ -301,7 +322,8 @@ static bool apply_next(struct migration *migration, size_t *ret_applied, bool *r
 		return false;
 	*ret_any = *ret_applied < sb_schema_step_count;
 	step = *ret_any ? &sb_schema_steps[*ret_applied] : NULL;
-	return (!step || run_files(migration, step)) && leave_owner(migration) &&
+	return (step ? run_files(migration, step) : renew_zones(migration)) &&
+	       leave_owner(migration) &&
 	       run(migration, "COMMIT", step ? step->name : NULL);
 }
 

@@ -6,7 +6,7 @@
 
 /*
  * The owner of the database, and the role itself, may have set a search_path;
- * and in PostgreSQL 13 and 14 everybody may create functions in public, one of
+ * and in PostgreSQL 14 everybody may create functions in public, one of
  * which may fit a call better than pg_catalog's. What such a function does, it
  * does with the daemon's rights. From this statement on an unqualified name is
  * pg_catalog's. It comes alone, for the names in a statement are looked up

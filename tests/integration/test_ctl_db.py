@@ -291,3 +291,13 @@ def test_help_lists_every_command_and_each_has_examples(bare):
 def test_output_that_cannot_be_written_is_a_failure(ctl):
     with open("/dev/full", "w", encoding="ascii") as full:
         assert "No space left" in ctl.run("db", "init", "--json", stdout=full, stderr=subprocess.PIPE, expect=1).stderr
+
+
+def test_every_upgrade_renews_the_time_zones(bare):
+    bare.run("db", "init")
+    bare.query("DELETE FROM slotbell.time_zone WHERE name IN ('Europe/Berlin', 'CET') RETURNING 1")
+    bare.query("INSERT INTO slotbell.time_zone VALUES ('Mars/Base') RETURNING 1")
+    done = bare.run("db", "upgrade")
+    assert "names new 2, names gone 1" in done.stderr and "up to date" in done.stderr
+    assert bare.query("SELECT count(*) FROM slotbell.time_zone WHERE name IN ('Europe/Berlin', 'CET', 'Mars/Base')") == [2]
+    assert "names new" not in bare.run("db", "upgrade").stderr

@@ -93,6 +93,29 @@ def test_an_old_schema_and_none(patient):
     assert failed == {"schema"} and "no schema slotbell" in found["schema"]["seen"]
 
 
+def test_time_zones_that_postgresql_has_learnt_or_lost(patient):
+    patient.start()
+    patient.house.ctl.query("DELETE FROM slotbell.time_zone WHERE name = 'Europe/Berlin'")
+    patient.house.ctl.query("INSERT INTO slotbell.time_zone VALUES ('Mars/Base'), ('Mars/Camp')")
+    finding = patient.look()["schema"]
+    assert finding["result"] == "warn" and "has learnt 1 time zones and lost 2" in finding["seen"]
+    assert finding["advice"] == "slotbellctl db upgrade"
+    patient.house.ctl.run("db", "upgrade")
+    assert patient.look()["schema"]["result"] == "ok"
+
+
+def test_a_device_that_has_more_than_was_ever_published(patient):
+    """An older state of the database came back."""
+    patient.start()
+    patient.house.enrol("ada@example.com")
+    patient.house.ctl.query("UPDATE slotbell.device SET acked = 5")
+    failed, found = patient.red()
+    assert "schema" in failed and "1 devices in 1 mailboxes" in found["schema"]["seen"]
+    assert "slotbellctl db new-epoch" in found["schema"]["advice"]
+    patient.house.ctl.query("SELECT slotbell.new_epoch()")
+    assert patient.look()["schema"]["result"] == "ok"
+
+
 def test_the_database_down(patient):
     patient.start()
     house = patient.house

@@ -1,4 +1,4 @@
-"""No program of ours calls what the database's owner, or everybody on PostgreSQL 13 and 14, put where names are looked up."""
+"""No program of ours calls what the database's owner, or everybody on PostgreSQL 14, put where names are looked up."""
 
 import re
 
@@ -62,7 +62,7 @@ def test_no_program_calls_what_lies_before_pg_catalog(trapped):
 
 
 def test_a_function_of_anybody_in_public_reads_no_booking(house):
-    """As on PostgreSQL 13 and 14, where everybody may create in public: count(text) fits better than count("any")."""
+    """As on PostgreSQL 14, where everybody may create in public: count(text) fits better than count("any")."""
     house.enrol(ADA)
     house.ctl.publish()
     house.ctl.query("CREATE TABLE public.loot (what text); GRANT INSERT ON public.loot TO PUBLIC")

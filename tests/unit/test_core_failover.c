@@ -1,4 +1,5 @@
 /* Histories that end: failover to a standby that lagged, restores, events past their time. */
+#include "daemon/base/log.h"
 #include "daemon/core/session.h"
 #include "world.h"
 #include <setjmp.h>
@@ -97,6 +98,35 @@ static void a_cursor_beyond_head_gets_a_reset_until_it_is_acked(void **state)
 	client_drop(&ada);
 	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.3\"");
 	assert_string_equal(client_said(&ada), "welcome 3; live 3");
+	client_drop(&ada);
+	world_free(world);
+}
+
+static char beyond_said[256];
+
+static void note_beyond(void *data, enum sb_log_level level, const char *event, const char *fields)
+{
+	(void)data;
+	if (strcmp(event, "numbers came back") == 0)
+		(void)snprintf(beyond_said, sizeof(beyond_said), "%d %s", (int)level, fields);
+}
+
+static void numbers_that_came_back_are_told_with_the_remedy(void **state)
+{
+	struct world *world = with_five_seen();
+
+	(void)state;
+	client_drop(&ada);
+	world_lose(world, 1, 3);
+	beyond_said[0] = '\0';
+	sb_log_set_sink(note_beyond, NULL);
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.3\"");
+	client_drop(&ada);
+	assert_string_equal(beyond_said, "");
+	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.5\"");
+	sb_log_set_sink(NULL, NULL);
+	assert_non_null(strstr(beyond_said, "seq=5 head=3"));
+	assert_non_null(strstr(beyond_said, "slotbellctl db new-epoch"));
 	client_drop(&ada);
 	world_free(world);
 }
@@ -234,6 +264,7 @@ int main(void)
 			a_live_session_beyond_a_lagging_standby_is_reset_before_the_next_booking),
 		cmocka_unit_test(a_live_session_that_missed_the_failover_is_reset_by_the_new_epoch),
 		cmocka_unit_test(a_cursor_beyond_head_gets_a_reset_until_it_is_acked),
+		cmocka_unit_test(numbers_that_came_back_are_told_with_the_remedy),
 		cmocka_unit_test(after_a_restore_a_newer_session_elsewhere_still_wins),
 		cmocka_unit_test(a_cursor_of_an_unknown_epoch_gets_a_reset_and_what_is_not_acked),
 		cmocka_unit_test(mode_once_leaves_only_when_its_reset_is_acked),

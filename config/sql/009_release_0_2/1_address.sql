@@ -64,7 +64,7 @@ AS $$
     SELECT CASE WHEN pg_catalog.octet_length(address) OPERATOR(pg_catalog.=) pg_catalog.char_length(address)
         THEN pg_catalog.lower(address COLLATE pg_catalog."C") ELSE slotbell.fold_letters(address) END
 $$;
-GRANT EXECUTE ON FUNCTION slotbell.fold_letters(text), slotbell.fold_address(text) TO slotbell_daemon, slotbell_publisher, slotbell_admin;
+GRANT EXECUTE ON FUNCTION slotbell.fold_letters(text), slotbell.fold_address(text) TO slotbell_publisher, slotbell_admin;
 
 -- Mailboxes in use, which lower() folded in the database's locale. Where that one makes a dotless i of I, it did so to the I of INFO.
 DO $fold$
