@@ -236,6 +236,8 @@ static void examine_one(struct examination *e, size_t number, struct sb_finding 
 		sb_not_checked(finding, e->lost_at);
 	else if (!ask_worker(e, number, finding))
 		lose_worker(e, number, finding);
+	if (checks[number].run == sb_check_schema)
+		sb_check_content(e->doctor, finding);
 	if (checks[number].run == sb_check_session)
 		sb_canary_forget(&e->canary, e->doctor->admin, finding);
 }

@@ -238,6 +238,9 @@ PGconn *sb_doctor_connect(const char *url, const char *password, bool is_daemons
  * environment says. (doctor_password.c) */
 bool sb_doctor_loads_library(PGconn *database);
 /* To what --database named, if it answers; and how the schema looks to it. (doctor_database.c) */
+/* What an administrator sees in a schema that was found to be right; it adds to that finding. */
+void sb_check_content(struct sb_doctor *doctor, struct sb_finding *finding);
+
 void sb_doctor_open_admin(struct sb_doctor *doctor, const char *url);
 /* The same as the daemon does it: its URL, with its credential. */
 PGconn *sb_doctor_connect_as_daemon(const struct sb_doctor *doctor, char **ret_why);

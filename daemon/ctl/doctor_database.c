@@ -119,11 +119,13 @@ static bool ask_two(PGconn *admin, const char *sql, int64_t ret_numbers[2])
 	return known;
 }
 
-/* What is in it, where the version is right. */
-static void judge_content(struct sb_doctor *doctor, struct sb_finding *finding)
+void sb_check_content(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	int64_t numbers[2];
 
+	if (!doctor->admin || finding->health != SB_HEALTH_OK ||
+	    doctor->brief.admin_schema != SB_SCHEMA_VERSION)
+		return;
 	if (ask_two(doctor->admin,
 		    "SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT d.mailbox) FROM"
 		    " slotbell.devices d WHERE d.acked OPERATOR(pg_catalog.>) d.head AND"
@@ -189,8 +191,6 @@ void sb_check_schema(struct sb_doctor *doctor, struct sb_finding *finding)
 		judge_version(doctor, finding, version);
 	else
 		sb_saw(finding, SB_HEALTH_NOT_CHECKED, "needs what fails below: rights");
-	if (version == SB_SCHEMA_VERSION && doctor->brief.admin_schema == version)
-		judge_content(doctor, finding);
 	free(why);
 }
 

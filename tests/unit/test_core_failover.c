@@ -121,12 +121,32 @@ static void numbers_that_came_back_are_told_with_the_remedy(void **state)
 	beyond_said[0] = '\0';
 	sb_log_set_sink(note_beyond, NULL);
 	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.3\"");
+	assert_string_equal(client_said(&ada), "welcome 3; live 3");
 	client_drop(&ada);
 	assert_string_equal(beyond_said, "");
 	client_hello(&ada, world, 1, ",\"cursor\":\"aaa.5\"");
+	assert_string_equal(client_said(&ada), "welcome 3; reset unknown-cursor 3; live 3");
 	sb_log_set_sink(NULL, NULL);
 	assert_non_null(strstr(beyond_said, "seq=5 head=3"));
 	assert_non_null(strstr(beyond_said, "slotbellctl db new-epoch"));
+	client_drop(&ada);
+	world_free(world);
+}
+
+static void a_row_beyond_head_is_reset_and_misses_nothing(void **state)
+{
+	struct world *world = with_five_seen();
+
+	(void)state;
+	client_drop(&ada);
+	world_lose(world, 1, 3);
+	world->devices[1].acked = 5;
+	client_hello(&ada, world, 1, "");
+	assert_string_equal(client_said(&ada), "welcome 3; reset unknown-cursor 3; live 3");
+	client_ack(&ada, 3);
+	assert_string_equal(client_said(&ada), "acked 3");
+	world_book(world, 1);
+	assert_string_equal(client_said(&ada), "booking 4");
 	client_drop(&ada);
 	world_free(world);
 }
@@ -265,6 +285,7 @@ int main(void)
 		cmocka_unit_test(a_live_session_that_missed_the_failover_is_reset_by_the_new_epoch),
 		cmocka_unit_test(a_cursor_beyond_head_gets_a_reset_until_it_is_acked),
 		cmocka_unit_test(numbers_that_came_back_are_told_with_the_remedy),
+		cmocka_unit_test(a_row_beyond_head_is_reset_and_misses_nothing),
 		cmocka_unit_test(after_a_restore_a_newer_session_elsewhere_still_wins),
 		cmocka_unit_test(a_cursor_of_an_unknown_epoch_gets_a_reset_and_what_is_not_acked),
 		cmocka_unit_test(mode_once_leaves_only_when_its_reset_is_acked),
