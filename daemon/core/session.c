@@ -233,14 +233,6 @@ void sb_session_reset(struct sb_session *session, int64_t seq, enum sb_reset_rea
 	sb_mailbox_taken(session->mailbox, session);
 }
 
-void sb_session_tell_beyond(const struct sb_session *session, int64_t seq)
-{
-	sb_log(SB_LOG_ERROR, "numbers came back",
-	       "mailbox=%" PRId64 " device=%" PRId64 " seq=%" PRId64 " head=%" PRId64
-	       " hint=\"an older state of the database was started in place of the newer: slotbellctl db new-epoch\"",
-	       session->mailbox->id, session->device_id, seq, session->mailbox->numbering.head);
-}
-
 void sb_session_follow(struct sb_session *session)
 {
 	const struct sb_numbering *numbering = &session->mailbox->numbering;

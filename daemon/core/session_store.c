@@ -104,7 +104,8 @@ struct start {
 	int64_t acked; /* what hello's cursor acks, if that is further than the stored one */
 	bool reset;
 	enum sb_reset_reason reset_reason;
-	int64_t beyond; /* what the client or its row has of this epoch, and the mailbox not; or 0 */
+	int64_t beyond; /* what the client or its row has of this epoch, and the mailbox not; or 0
+			 */
 };
 
 /*
@@ -188,6 +189,15 @@ static void know_device(struct sb_session *session)
 {
 	session->device_id = session->greeting->device_id;
 	session->hub->stats.unauthenticated--;
+}
+
+void sb_session_tell_beyond(const struct sb_session *session, int64_t seq)
+{
+	sb_log(SB_LOG_ERROR, "numbers came back",
+	       "mailbox=%" PRId64 " device=%" PRId64 " seq=%" PRId64 " head=%" PRId64
+	       " hint=\"an older state of the database was started in place of the newer: "
+	       "slotbellctl db new-epoch\"",
+	       session->mailbox->id, session->device_id, seq, session->mailbox->numbering.head);
 }
 
 static const char *const role_words[] = {

@@ -105,7 +105,8 @@ static void judge_version(struct sb_doctor *doctor, struct sb_finding *finding, 
 			  : "this program is older than the schema: install the newer one");
 }
 
-/* Numbers of one row, as an administrator sees them. False: one of the rights is lacking, which is no finding here. */
+/* Numbers of one row, as an administrator sees them. False: one of the rights is lacking, which is
+ * no finding here. */
 static bool ask_two(PGconn *admin, const char *sql, int64_t ret_numbers[2])
 {
 	char *why = NULL;

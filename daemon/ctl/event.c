@@ -30,7 +30,8 @@ const char sb_event_columns[] =
 	"seq, version, head, epoch, change, (extract(epoch FROM published_at) * 1000000)::bigint,"
 	" pg_catalog.to_char(published_at, 'YYYY-MM-DD HH24:MI:SS\"Z\"'), uid,"
 	" extract(epoch FROM starts_at)::bigint,"
-	" pg_catalog.to_char(slotbell.local_time(starts_at, time_zone), 'YYYY-MM-DD\"T\"HH24:MI:SS'),"
+	" pg_catalog.to_char(slotbell.local_time(starts_at, time_zone), "
+	"'YYYY-MM-DD\"T\"HH24:MI:SS'),"
 	" time_zone,"
 	" duration_minutes, subject, attendees, details";
 

@@ -323,8 +323,7 @@ static bool apply_next(struct migration *migration, size_t *ret_applied, bool *r
 	*ret_any = *ret_applied < sb_schema_step_count;
 	step = *ret_any ? &sb_schema_steps[*ret_applied] : NULL;
 	return (step ? run_files(migration, step) : renew_zones(migration)) &&
-	       leave_owner(migration) &&
-	       run(migration, "COMMIT", step ? step->name : NULL);
+	       leave_owner(migration) && run(migration, "COMMIT", step ? step->name : NULL);
 }
 
 /* What a role or a database may have set, and what its RESET ROLE would go back to. */

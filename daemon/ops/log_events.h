@@ -35,7 +35,7 @@
 	X("sweeping", "797e75d18a2f436f9fdb18c90443c669")                    \
 	X("turned away", "3f251ee5ab0646248e4aba54a1282084")                 \
 	X("sessions replace each other", "8917ba3ad54741059e7f463df38655d6") \
-	X("numbers came back", "c0068912f12045b0b00eb2e5798eb8e1")                    \
+	X("numbers came back", "c0068912f12045b0b00eb2e5798eb8e1")           \
 	X("log lines suppressed", "df7decf5c0804bfb9afae757e8aa4188")        \
 	X("log lines lost", "f54eb2cb4eb047f8ada764c171ebc532")
 

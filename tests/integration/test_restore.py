@@ -4,6 +4,7 @@ docs/operating-database.md.
 """
 
 import contextlib
+import pathlib
 import shutil
 import subprocess
 
@@ -250,3 +251,45 @@ def test_a_restored_schema_is_whole(tmp_path, certificates):
             connection.execute("SET ROLE slotbell_daemon")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("SELECT * FROM slotbell.event")
+
+
+# ---- a base backup that is started in place ----
+
+
+def test_a_base_backup_without_recovery_signal_is_told_by_a_device_and_mended_by_a_new_epoch(tmp_path, certificates):
+    """PostgreSQL takes it for a crash: the same system identifier, timeline and epoch. Nothing but a device's cursor tells."""
+    with shop(tmp_path, certificates) as house:
+        token, other = house.enrol(ADA), house.enrol(ADA)
+        daemon = house.daemon()
+        for _ in range(2):
+            house.publish(ADA)
+        for one in (token, other):
+            run(visit(house, one))
+        backup = tmp_path / "backup"
+        subprocess.run([f"{house.cluster.bin}/pg_basebackup", "-D", backup, "-X", "stream", "-c", "fast", "-d", house.cluster.url()],
+                       check=True, capture_output=True)  # fmt: skip
+        for _ in range(3):
+            house.publish(ADA)
+        cursor = run(visit(house, token))[2]
+        other_cursor = run(visit(house, other))[2]
+        before = numbering(house)
+        house.cluster.stop()
+        data = pathlib.Path(house.cluster.data).resolve()
+        owner = data.stat()
+        for old in data.iterdir():
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+        shutil.copytree(backup, data, dirs_exist_ok=True, symlinks=True)
+        for path in [data, *data.rglob("*")]:
+            shutil.chown(path, owner.st_uid, owner.st_gid)
+        house.cluster.start()
+        assert numbering(house)[0] == before[0] - 3
+        assert numbering(house)[2] == before[2], "the same epoch: nothing else tells"
+        daemon.stop()
+        daemon = house.daemon()
+        assert run(visit(house, token, cursor))[0] == ["unknown-cursor"]
+        daemon.wait_log('event="numbers came back" mailbox=1 device=1 seq=5 head=2 ')
+        assert "slotbellctl db new-epoch" in daemon.log_text()
+        house.ctl.run("db", "new-epoch")
+        uid = house.publish(ADA)
+        resets, seen, _ = run(visit(house, other, other_cursor))
+        assert resets == ["epoch"] and list(seen.values()) == [uid]
