@@ -50,6 +50,7 @@ def people(count, name="Grace", email="grace@example.com"):
 
 
 LINK = "https://meet.example.com/"
+UTC, TOKYO, NEW_YORK = ({"time_zone": zone} for zone in ("UTC", "Asia/Tokyo", "America/New_York"))
 # What is just possible, and what is just not: (SQLSTATE, accepted, refused).
 EDGES = {
     "mailbox": ("SB001", {"mailbox": "a@" + "b" * (limit("EMAIL_MAX") - 2)}, {"mailbox": "a@" + "b" * (limit("EMAIL_MAX") - 1)}),
@@ -57,13 +58,22 @@ EDGES = {
     "uid": ("SB002", {"uid": "ü" * limit("UID_MAX")}, {"uid": "ü" * (limit("UID_MAX") + 1)}),
     "shortest uid": ("SB002", {"uid": "x"}, {"uid": ""}),
     "first start": ("SB003", {"starts_at": "1970-01-01 00:00+00"}, {"starts_at": "1969-12-31 23:59:59+00"}),
-    "last start": ("SB003", {"starts_at": "9999-12-31 23:59:59+00"}, {"starts_at": "10000-01-01 00:00+00"}),
+    "first start behind UTC": ("SB003", {"starts_at": "1970-01-01 05:00+00", **NEW_YORK}, {"starts_at": "1970-01-01 04:59:59+00", **NEW_YORK}),
+    "first start ahead of UTC": ("SB003", {"starts_at": "1970-01-01 00:00+00", **TOKYO}, {"starts_at": "1969-12-31 23:59:59+00", **TOKYO}),
+    "last end": ("SB003", {"starts_at": "9999-12-31 23:29:59+00", **UTC}, {"starts_at": "9999-12-31 23:30+00", **UTC}),
+    "last end ahead of UTC": ("SB003", {"starts_at": "9999-12-31 14:29:59+00", **TOKYO}, {"starts_at": "9999-12-31 14:30+00", **TOKYO}),
+    "last end behind UTC": ("SB003", {"starts_at": "9999-12-31 23:29:59+00", **NEW_YORK}, {"starts_at": "9999-12-31 23:30+00", **NEW_YORK}),
+    "last start": ("SB003", {"starts_at": "9999-12-31 23:58:59+00", "duration_minutes": 1, **UTC}, {"starts_at": "10000-01-01 00:00+00", **UTC}),
+    "longest at the end": ("SB003", {"starts_at": "9999-11-30 23:59:59+00", "duration_minutes": 44640, **UTC}, {"starts_at": "9999-12-01 00:00+00", "duration_minutes": 44640, **UTC}),
     "shortest": ("SB004", {"duration_minutes": limit("DURATION_MINUTES_MIN")}, {"duration_minutes": limit("DURATION_MINUTES_MIN") - 1}),
     "longest": ("SB004", {"duration_minutes": limit("DURATION_MINUTES_MAX")}, {"duration_minutes": limit("DURATION_MINUTES_MAX") + 1}),
     "subject": ("SB006", {"subject": "é" * limit("SUBJECT_MAX")}, {"subject": "é" * (limit("SUBJECT_MAX") + 1)}),
     "attendees": ("SB007", {"attendees": people(limit("ATTENDEES_MAX"))}, {"attendees": people(limit("ATTENDEES_MAX") + 1)}),
     "name": ("SB007", {"attendees": people(1, name="n" * limit("NAME_MAX"))}, {"attendees": people(1, name="n" * (limit("NAME_MAX") + 1))}),
-    "email": ("SB007", {"attendees": people(1, email="e" * limit("EMAIL_MAX"))}, {"attendees": people(1, email="e" * (limit("EMAIL_MAX") + 1))}),
+    "email": ("SB007", {"attendees": people(1, email="e@" + "x" * (limit("EMAIL_MAX") - 2))}, {"attendees": people(1, email="e@" + "x" * (limit("EMAIL_MAX") - 1))}),
+    "shortest email": ("SB007", {"attendees": people(1, email="a@b")}, {"attendees": people(1, email="@b")}),
+    "organizer": ("SB009", {"details": {"organizer": {"email": "e@" + "x" * (limit("EMAIL_MAX") - 2)}}}, {"details": {"organizer": {"email": "e@" + "x" * (limit("EMAIL_MAX") - 1)}}}),
+    "organizer's name": ("SB009", {"details": {"organizer": {"name": "n" * limit("NAME_MAX"), "email": ADA}}}, {"details": {"organizer": {"name": "n" * (limit("NAME_MAX") + 1), "email": ADA}}}),
     "location": ("SB009", {"details": {"location": "l" * limit("LOCATION_MAX")}}, {"details": {"location": "l" * (limit("LOCATION_MAX") + 1)}}),
     "join_url": ("SB009", {"details": {"join_url": f"{LINK:j<{limit('JOIN_URL_MAX')}}"}}, {"details": {"join_url": f"{LINK:j<{limit('JOIN_URL_MAX') + 1}}"}}),
     "description": ("SB009", {"details": {"description": "d" * limit("DESCRIPTION_MAX")}}, {"details": {"description": "d" * (limit("DESCRIPTION_MAX") + 1)}}),
@@ -88,18 +98,87 @@ REFUSED = [
     ("SB005", {"time_zone": None}), ("SB005", {"time_zone": "Mars/Olympus"}), ("SB005", {"time_zone": "europe/berlin"}),
     ("SB005", {"time_zone": "CEST+nonsense"}), ("SB005", {"time_zone": "posixrules"}),
     ("SB006", {"subject": None}),
+    ("SB007", {"attendees": [None]}), ("SB007", {"attendees": [[]]}), ("SB007", {"attendees": [{}]}), ("SB007", {"attendees": [{"email": None}]}),
+    ("SB007", {"attendees": [{"email": "a@b", "phone": None}]}), ("SB007", {"attendees": [{"email": "a@b", "name": {}}]}), ("SB007", {"attendees": ""}),
     ("SB007", {"attendees": {}}), ("SB007", {"attendees": ["grace@example.com"]}), ("SB007", {"attendees": [{"name": "Grace"}]}),
     ("SB007", {"attendees": [{"email": ""}]}), ("SB007", {"attendees": [{"email": 7}]}), ("SB007", {"attendees": [{"email": "a@b", "name": 7}]}),
     ("SB007", {"attendees": [{"email": "a@b", "phone": "7"}]}), ("SB007", {"attendees": 7}),
     ("SB008", {"change": "moved"}), ("SB008", {"change": "Created"}),
     ("SB009", {"details": []}), ("SB009", {"details": {"colour": "red"}}), ("SB009", {"details": {"location": 7}}),
-    ("SB009", {"details": {"organizer": "Ada"}}), ("SB009", {"details": {"organizer": {"name": "Ada"}}}),
+    ("SB009", {"details": {"organizer": "Ada"}}), ("SB009", {"details": {"organizer": {"name": "Ada"}}}), ("SB009", {"details": {"organizer": {"name": None, "email": None}}}),
+    ("SB009", {"details": {"organizer": {}}}), ("SB009", {"details": {"organizer": []}}), ("SB009", {"details": {"colour": None}}),
+    ("SB009", {"details": {"location": {}}}), ("SB009", {"details": {"description": ["d"]}}), ("SB009", {"details": {"join_url": True}}), ("SB009", {"details": 7}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("state, changes", REFUSED, ids=lambda v: str(v)[:40])
 def test_what_makes_no_sense_is_refused_in_four_parts(shared_db, state, changes):
     refused(shared_db.connect(), state, **changes)
+
+
+WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+CONTROLS = [chr(c) for c in (1, 7, 27, 31, 127, 128, 0x85, 0x9f, 0x2028, 0x2029)]
+UNSEEN = [chr(c) for c in (0xAD, 0x34F, 0x61C, 0x180E, 0x200B, 0x200D, 0x200E, 0x202A, 0x202E, 0x2060, 0x2066, 0x2069, 0x3164, 0xFEFF, 0xFFFB, 0x1BCA0, 0xE0041)]
+NO_ADDRESS = [
+    "", "ada", "@", "a@", "@b", "a@b@c", "Ada <a@b.c>", "Ada<a@b.c>", "<a@b.c>", "mailto:a@b.c", "MAILTO:a@b.c", "smtp:a@b.c", "a@b.c,d", "a,b@c", "a@b.c;", "a;b@c", '"a"@b.c',
+    "a\\b@c", "a@[127.0.0.1]", "a@b(x)", "a b@c", " a@b.c", "a@b.c ", "a@b.c\n", "a@b\tc", *(f"a{c}b@c.d" for c in WHITE), *(f"a@b.c{c}" for c in [*CONTROLS, *UNSEEN]),
+]  # fmt: skip
+ADDRESSES = ["a@b", "Ada.Lovelace+x@Example.COM", "o'neil@example.com", "a/b=c!#$%&*?^_`{|}~-@example.com", "müller@bücher.example", "用户@例子.广告", "a@b-c.d", "\U0001f600@example.com"]
+
+
+def test_an_email_is_one_address_and_nothing_else(shared_db):
+    connection = shared_db.connect()
+    for address in NO_ADDRESS:
+        refused(connection, "SB001", mailbox=address)
+        refused(connection, "SB007", attendees=[{"email": "a@b"}, {"email": address}])
+        refused(connection, "SB009", details={"organizer": {"email": address}})
+        with pytest.raises(psycopg.Error) as caught:
+            shared_db.enrol(address)
+        assert caught.value.diag.sqlstate == "SB001" and caught.value.diag.message_primary == "slotbell.enrol: mailbox is not an address"
+
+
+def test_an_address_of_many_forms_is_one(shared_db):
+    connection = shared_db.connect()
+    for address in ADDRESSES:
+        shared_db.enrol(address)
+        assert call(connection, mailbox=address, uid=address, attendees=[{"email": address}], details={"organizer": {"email": address}}) is not None
+
+
+def test_a_uid_has_no_blank_at_its_ends_and_no_control_character(shared_db):
+    shared_db.enrol(ADA)
+    connection = shared_db.connect()
+    for character in [*WHITE, *CONTROLS]:
+        for uid in (character, character + "u", "u" + character):
+            refused(connection, "SB002", uid=uid)
+        if character in CONTROLS or character < " ":
+            refused(connection, "SB002", uid=f"u{character}v")
+        else:
+            assert call(connection, uid=f"u{character}v") is not None
+
+
+def test_a_null_in_an_optional_field_is_absent_and_stored_so(db):
+    db.enrol(ADA)
+    connection = db.connect()
+    people = [{"name": None, "email": "g@example.com"}, {"email": "h@example.com"}, {"name": "", "email": "i@example.com"}]
+    details = {"organizer": {"name": None, "email": "o@example.com"}, "location": None, "join_url": None, "description": None}
+    assert call(connection, attendees=people, details=details) is not None
+    kept = [{"email": "g@example.com"}, {"email": "h@example.com"}, {"name": "", "email": "i@example.com"}]
+    assert db.query("SELECT attendees, details FROM slotbell.event") == [(kept, {"organizer": {"email": "o@example.com"}})]
+    # said without the nulls it is the same booking
+    assert call(connection, attendees=kept, details={"organizer": {"email": "o@example.com"}}) is None
+
+
+@pytest.mark.parametrize("details", [None, {}, {"location": None}, {"organizer": None, "description": None}], ids=str)
+def test_details_of_nothing_are_none(db, details):
+    db.enrol(ADA)
+    connection = db.connect()
+    sent = {"mailbox": ADA, "details": json.dumps(details)}
+    publish = f"SELECT slotbell.publish(mailbox => %(mailbox)s, uid => 'u', {BOOKING}, details => %(details)s::jsonb, attendees => 'null')"
+    assert connection.execute(publish, sent).fetchone() != (None,)
+    assert db.query("SELECT attendees, details FROM slotbell.event") == [([], None)]
+    assert call(connection, attendees=[]) is None, "the same booking"
+    connection.execute("SELECT slotbell.publish(%(mailbox)s, 'u', change => 'cancelled', details => %(details)s::jsonb, attendees => 'null')", sent)
+    assert db.query("SELECT attendees, details FROM slotbell.event WHERE change = 'cancelled'") == [(None, None)]
 
 
 def test_a_null_in_a_text_never_reaches_a_booking(db):

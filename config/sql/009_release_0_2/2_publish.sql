@@ -1,93 +1,6 @@
--- publish(): errors that repeat nothing of what they were given, links that a client may open, and locks that nobody else
--- can hold.
+-- publish(), with locks that nobody else can hold. 2_checks.sql has its checks.
 
 SET LOCAL ROLE slotbell_owner;
-
--- What is wrong with a link, or NULL. A client hands it to another program, so it is narrower than RFC 3986: https://, a
--- host of ASCII letters, digits, '-', '_' and '.' (other names as punycode) or an IPv6 address in brackets, no user name,
--- printable ASCII without blank and backslash, and nothing percent-encoded that decodes to a control character.
--- protocol/link.h has the rule for clients, which accepts whatever passes here.
-CREATE FUNCTION slotbell.link_problem(link text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-AS $$
-DECLARE
-    authority text[];
-BEGIN
-    -- No backslash in these patterns: what one means in a string is a setting of the caller's.
-    IF char_length(link) > 2048 THEN
-        RETURN 'has more than 2048 characters';
-    ELSIF link !~ '^[Hh][Tt][Tt][Pp][Ss]://' THEN
-        RETURN 'does not begin with https://';
-    ELSIF link !~ '^[]!-[^-~]+$' THEN
-        RETURN 'has a blank, a backslash or a character that is not printable ASCII';
-    END IF;
-    authority := regexp_match(link, '^[^/]*//([0-9A-Za-z][0-9A-Za-z._-]*|[[][0-9A-Fa-f:.]{2,}[]])(:([0-9]{1,5}))?([/?#]|$)');
-    RETURN CASE
-        WHEN authority IS NULL THEN 'has no plain host name'
-        WHEN authority[3]::integer NOT BETWEEN 1 AND 65535 THEN 'has a port that does not exist'
-        WHEN link ~ '%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)' THEN 'has a % without two hexadecimal digits'
-        WHEN link ~ '%([01].|7[Ff]|[Cc]2%[89]|[Cc][01]|[Ee]2%80%[Aa][89])' THEN 'has a percent-encoded control character'
-    END;
-END
-$$;
-
--- Checks details; a problem is refused with SB009.
-CREATE OR REPLACE FUNCTION slotbell.check_details(details jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-AS $$
-DECLARE
-    problem text;
-BEGIN
-    IF jsonb_typeof(details) <> 'object' THEN
-        problem := format('It is of JSON type %s.', jsonb_typeof(details));
-    ELSE
-        SELECT CASE
-            WHEN key NOT IN ('organizer', 'location', 'join_url', 'description') THEN format('There is a field with another name, of %s characters.', char_length(key))
-            WHEN key = 'organizer' THEN 'The organizer ' || slotbell.person_problem(value) || '.'
-            WHEN jsonb_typeof(value) <> 'string' THEN format('%s is not a text.', key)
-            WHEN key = 'location' AND char_length(value #>> '{}') > 1024 THEN 'location has more than 1024 characters.'
-            WHEN key = 'join_url' THEN 'join_url ' || slotbell.link_problem(value #>> '{}') || '.'
-            WHEN key = 'description' AND char_length(value #>> '{}') > 32768 THEN 'description has more than 32768 characters.'
-        END INTO problem
-        FROM jsonb_each(details)
-        ORDER BY 1 NULLS LAST LIMIT 1;
-    END IF;
-    IF problem IS NOT NULL THEN
-        PERFORM slotbell.refuse('SB009', 'details is not as it should be', problem,
-            'Give an object with any of organizer {name, email}, location, join_url (https://…) and description.');
-    END IF;
-END
-$$;
-
--- Checks what a booking says, apart from who and which; each problem has its own SQLSTATE. No value is repeated: what was
--- given for the wrong parameter may be a person's name or address.
-CREATE OR REPLACE FUNCTION slotbell.check_booking(change text, starts_at timestamptz, duration_minutes integer, time_zone text, subject text)
-    RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-AS $$
-DECLARE
-    needed boolean := change <> 'cancelled';
-BEGIN
-    IF (needed AND starts_at IS NULL) OR starts_at NOT BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN
-        PERFORM slotbell.refuse('SB003', 'starts_at is not a time a meeting can start at',
-            format('It is %s; from 1970 to 9999 is possible.', CASE WHEN starts_at IS NULL THEN 'NULL' WHEN NOT isfinite(starts_at) THEN 'infinite'
-                WHEN starts_at < '1970-01-01 00:00+00' THEN 'before 1970' ELSE 'after 9999' END), 'Give a timestamptz, as in ''2026-11-24 09:00+00''.');
-    END IF;
-    IF (needed AND duration_minutes IS NULL) OR duration_minutes NOT BETWEEN 1 AND 44640 THEN
-        PERFORM slotbell.refuse('SB004', 'duration_minutes is not a length a meeting can have',
-            format('It is %s; from 1 to 44640 (31 days) is possible.', CASE WHEN duration_minutes IS NULL THEN 'NULL' WHEN duration_minutes < 1 THEN 'less' ELSE 'more' END), 'Give whole minutes.');
-    END IF;
-    IF (needed AND time_zone IS NULL)
-       OR (time_zone IS NOT NULL AND NOT EXISTS (SELECT FROM slotbell.time_zone z WHERE z.name = check_booking.time_zone)) THEN
-        PERFORM slotbell.refuse('SB005', 'time_zone is not known', coalesce(format('No zone has the name given, of %s characters.', char_length(time_zone)), 'It is NULL.'),
-            'Give an IANA name, as in ''Europe/Berlin''; slotbell.time_zone lists them. Upper and lower case matter.');
-    END IF;
-    IF (needed AND subject IS NULL) OR char_length(subject) > 255 THEN
-        PERFORM slotbell.refuse('SB006', 'subject is missing or too long',
-            format('It has %s characters, 255 is the limit.', coalesce(char_length(subject)::text, 'no')), 'Outlook takes no longer one; put the rest into details.description.');
-    END IF;
-END
-$$;
 
 -- Who publishes for an address that nobody has enrolled, and who enrols it, meet at one of these: the publisher takes ROW
 -- SHARE, which it shares with all others, the enrolment EXCLUSIVE. They are tables, always empty, because a role needs a
@@ -125,30 +38,6 @@ BEGIN
         WHEN 14 THEN LOCK TABLE slotbell.address_lock_14 IN ROW SHARE MODE;
         WHEN 15 THEN LOCK TABLE slotbell.address_lock_15 IN ROW SHARE MODE;
     END CASE;
-END
-$$;
-
--- (2_checks.sql)
-CREATE FUNCTION slotbell.check_mailbox(function_name text, mailbox text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-AS $$
-BEGIN
-    IF mailbox IS NULL OR char_length(mailbox) NOT BETWEEN 3 AND 320 OR mailbox !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' THEN
-        PERFORM slotbell.refuse('SB001', 'mailbox is not an address',
-            format('It has %s characters; NAME@DOMAIN with 3 to 320 is possible.', coalesce(char_length(mailbox)::text, 'no')),
-            'Give the address of the Outlook calendar, as in ''ada@example.com''.');
-    END IF;
-END
-$$;
-CREATE FUNCTION slotbell.check_uid(uid text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp
-AS $$
-BEGIN
-    IF uid IS NULL OR char_length(uid) NOT BETWEEN 1 AND 255 OR uid ~ '[[:cntrl:]]' THEN
-        PERFORM slotbell.refuse('SB002', 'uid is missing, too long or has control characters',
-            format('It has %s characters; 1 to 255 is possible.', coalesce(char_length(uid)::text, 'no')),
-            'Give the booking''s own name, the same for all its changes.');
-    END IF;
 END
 $$;
 
@@ -211,12 +100,8 @@ BEGIN
                 'Shorten details.description or the list of attendees.');
         END IF;
         PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
-        IF attendees IS NOT NULL OR NOT is_cancel THEN
-            attendees := slotbell.checked_attendees(coalesce(attendees, '[]'));
-        END IF;
-        IF details IS NOT NULL THEN
-            PERFORM slotbell.check_details(details);
-        END IF;
+        attendees := slotbell.checked_attendees(coalesce(nullif(attendees, 'null'), CASE WHEN NOT is_cancel THEN '[]'::jsonb END));
+        details := slotbell.checked_details(details);
         people := attendees::text;
         at_address := slotbell.fold_address(mailbox);
     END IF;
@@ -275,7 +160,8 @@ BEGIN
 END
 $$;
 
--- The lock of before. Somebody's view or default may depend on it, which is no reason to stop here.
+-- The check and the lock of before. Somebody's view or default may depend on the lock, which is no reason to stop here.
+DROP FUNCTION slotbell.check_details(jsonb);
 DO $drop$
 BEGIN
     DROP FUNCTION slotbell.address_lock(text);

@@ -78,11 +78,7 @@ DECLARE
     at_head bigint;
     device_id bigint;
 BEGIN
-    IF mailbox IS NULL OR char_length(mailbox) NOT BETWEEN 3 AND 320 OR mailbox !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' THEN
-        RAISE EXCEPTION USING ERRCODE = 'SB001', MESSAGE = 'slotbell.enrol: mailbox is not an address',
-            DETAIL = format('It has %s characters; NAME@DOMAIN with 3 to 320 is possible.', coalesce(char_length(mailbox)::text, 'no')),
-            HINT = 'Give the address of the Outlook calendar, as in ''ada@example.com''.';
-    END IF;
+    PERFORM slotbell.check_mailbox('enrol', mailbox);
     IF expires_at <= now() THEN
         RAISE EXCEPTION USING ERRCODE = 'SB011', MESSAGE = 'slotbell.enrol: expires_at has passed',
             DETAIL = 'Such a token opens nothing.', HINT = 'Give a time to come, or NULL for a token that does not expire.';
