@@ -183,7 +183,7 @@ void sb_client_on_message(struct sb_client *client, const char *bytes, size_t le
 	err = sb_server_message_decode(bytes, len, &message, &refusal);
 	if (err == -EPROTO) {
 		bad_server(client, refusal.detail);
-	} else if (err) {
+	} else if (err && err != -EBADMSG) {
 		sb_client_trouble(client, "Out of memory; letting the connection go");
 		sb_client_drop(client);
 	} else {

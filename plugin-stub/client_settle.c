@@ -26,6 +26,17 @@ void sb_client_forget_pending(struct sb_client *client)
 	client->pending_count = 0;
 }
 
+/* What cannot be read is one failed event: the next one comes all the same. */
+static int write_appointment(struct sb_client *client, const struct sb_server_message *message,
+			     enum sb_written *ret_written, char ret_file[PATH_MAX])
+{
+	if (!message->event.unreadable)
+		return client->ops->write(client->world, message, ret_written, ret_file);
+	*ret_written = SB_UNSUPPORTED;
+	ret_file[0] = '\0';
+	return 0;
+}
+
 void sb_client_take_booking(struct sb_client *client, struct sb_server_message *message)
 {
 	struct sb_client_pending *pending;
@@ -43,7 +54,7 @@ void sb_client_take_booking(struct sb_client *client, struct sb_server_message *
 	}
 	if (client->state != SB_CLIENT_IN_SESSION)
 		return;
-	err = client->ops->write(client->world, message, &written, file);
+	err = write_appointment(client, message, &written, file);
 	if (err) {
 		/* The ones before it are fine: theirs is the last ack of this connection. */
 		sb_client_settle(client);
@@ -146,6 +157,15 @@ static void tell_link(struct sb_client *client, const struct sb_server_message *
 				  (long long)message->cursor.seq, problem);
 }
 
+static const char *failure_words(const struct sb_client_pending *pending)
+{
+	if (pending->written == SB_IN_THE_WAY)
+		return "something that may not be replaced has the appointment's name";
+	if (pending->message.event.unreadable)
+		return pending->message.detail; /* it repeats nothing of the booking */
+	return "this booking cannot be written as an appointment";
+}
+
 static void tell_pending(struct sb_client *client)
 {
 	for (size_t i = 0; i < client->pending_count; i++) {
@@ -155,10 +175,7 @@ static void tell_pending(struct sb_client *client)
 		if (is_failure(pending->written)) {
 			news.kind = SB_NEWS_FAILED;
 			news.failure = failure_of(pending->written);
-			news.words = pending->written == SB_IN_THE_WAY
-					     ? "something that may not be replaced has the "
-					       "appointment's name"
-					     : "this booking cannot be written as an appointment";
+			news.words = failure_words(pending);
 		} else {
 			news.kind = SB_NEWS_WRITTEN;
 			news.repeat = pending->written == SB_REPEAT;

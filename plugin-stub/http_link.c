@@ -155,11 +155,13 @@ bool sb_http_link_pass(struct sb_http_link *link, const char *bytes, size_t len)
 {
 	struct sb_server_message message = {.type = SB_SERVER_UNKNOWN};
 	struct sb_refusal refusal;
+	int err;
 
 	if (link->state != SB_LINK_OPEN && link->state != SB_LINK_CLOSING)
 		return false;
 	/* What cannot be read the client is to complain about. */
-	if (sb_server_message_decode(bytes, len, &message, &refusal) == 0)
+	err = sb_server_message_decode(bytes, len, &message, &refusal);
+	if (err == 0 || err == -EBADMSG)
 		observe(link, &message);
 	sb_server_message_fini(&message);
 	link->handler.on_message(link->handler.data, bytes, len);

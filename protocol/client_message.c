@@ -119,7 +119,8 @@ static int decode_ack(const json_t *root, struct sb_ack *ack, struct sb_refusal 
 
 	ack->failed_count = 0;
 	if (result == 0)
-		result = sb_json_list(root, "ack.failed", SB_FAILED_MAX, &list, ret_refusal);
+		result = sb_json_list(root, "ack.failed", SB_JSON_OPTIONAL, SB_FAILED_MAX, &list,
+				      ret_refusal);
 	if (result < 0 || !list)
 		return result;
 	json_array_foreach(list, i, item)

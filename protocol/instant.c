@@ -83,6 +83,13 @@ bool sb_local_time_valid(const char *text, size_t len)
 {
 	struct moment m;
 
+	/* publish() of 0.1.0 took instants whose local time was hours beyond the year 9999. */
+	if (len == LOCAL_CHARS + 1 && strncmp(text, "10000-", 6) == 0) {
+		char within[LOCAL_CHARS + 1] = "9999";
+
+		memcpy(within + 4, text + 5, LOCAL_CHARS - 4);
+		return parse_local(within, &m) == 0;
+	}
 	return len == LOCAL_CHARS && parse_local(text, &m) == 0;
 }
 

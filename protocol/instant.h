@@ -27,7 +27,10 @@ int sb_instant_parse(const char *text, size_t len, int64_t *ret_unix_us);
  */
 size_t sb_instant_format(int64_t unix_us, bool micros, char buffer[SB_INSTANT_MAX + 1]);
 
-/* Whether this is a date and time of day without a zone: "2026-11-24T10:00:00". */
+/*
+ * Whether this is a date and time of day without a zone: "2026-11-24T10:00:00".
+ * The year 10000 is one: ahead of UTC it begins in the last hours of 9999.
+ */
 bool sb_local_time_valid(const char *text, size_t len);
 
 #endif

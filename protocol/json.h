@@ -21,7 +21,8 @@
 
 struct sb_json;
 
-enum sb_json_need { SB_JSON_OPTIONAL, SB_JSON_REQUIRED };
+/* NULLABLE: optional, and null is an absence. */
+enum sb_json_need { SB_JSON_OPTIONAL, SB_JSON_NULLABLE, SB_JSON_REQUIRED };
 
 /*
  * Reads one JSON object: UTF-8, no field twice, no NUL in a string, nested at
@@ -48,7 +49,7 @@ int sb_json_refuse(struct sb_refusal *ret_refusal, const char *format, ...)
  * Fields of an object. `path` is the field's name from the message's type down
  * ("ack.cursor"): its last part is looked up, all of it goes into the refusal.
  * All return 0 or -EPROTO with *ret_refusal; an optional field that is absent
- * leaves *ret_... as it was. null is a value of the wrong type, not an absence.
+ * leaves *ret_... as it was. null is a value of the wrong type, unless the field is nullable.
  */
 
 /* `min_chars` to `max_chars` code points; borrowed from the object. */
@@ -70,8 +71,8 @@ int sb_json_object(const json_t *object, const char *path, enum sb_json_need nee
 		   const json_t **ret_object, struct sb_refusal *ret_refusal);
 
 /* A list of at most `max` items. */
-int sb_json_list(const json_t *object, const char *path, size_t max, const json_t **ret_list,
-		 struct sb_refusal *ret_refusal);
+int sb_json_list(const json_t *object, const char *path, enum sb_json_need need, size_t max,
+		 const json_t **ret_list, struct sb_refusal *ret_refusal);
 
 /* features: a list of short strings. Nobody knows any yet, so they are only checked. */
 int sb_json_features(const json_t *object, const char *path, struct sb_refusal *ret_refusal);

@@ -11,9 +11,11 @@ static int find(const json_t *object, const char *path, enum sb_json_need need,
 	const char *dot = strrchr(path, '.');
 
 	*ret_value = json_object_get(object, dot ? dot + 1 : path);
+	if (json_is_null(*ret_value) && need == SB_JSON_NULLABLE)
+		*ret_value = NULL;
 	if (*ret_value)
 		return 1;
-	if (need == SB_JSON_OPTIONAL)
+	if (need != SB_JSON_REQUIRED)
 		return 0;
 	return sb_json_refuse(ret_refusal, "%s is missing", path);
 }
@@ -123,11 +125,11 @@ int sb_json_object(const json_t *object, const char *path, enum sb_json_need nee
 	return 0;
 }
 
-int sb_json_list(const json_t *object, const char *path, size_t max, const json_t **ret_list,
-		 struct sb_refusal *ret_refusal)
+int sb_json_list(const json_t *object, const char *path, enum sb_json_need need, size_t max,
+		 const json_t **ret_list, struct sb_refusal *ret_refusal)
 {
 	const json_t *value;
-	int found = find(object, path, SB_JSON_OPTIONAL, &value, ret_refusal);
+	int found = find(object, path, need, &value, ret_refusal);
 
 	if (found <= 0)
 		return found;
@@ -143,7 +145,8 @@ int sb_json_features(const json_t *object, const char *path, struct sb_refusal *
 {
 	const json_t *list = NULL, *feature;
 	size_t i;
-	int result = sb_json_list(object, path, SB_FEATURES_MAX, &list, ret_refusal);
+	int result = sb_json_list(object, path, SB_JSON_OPTIONAL, SB_FEATURES_MAX, &list,
+				  ret_refusal);
 
 	if (result < 0 || !list)
 		return result;

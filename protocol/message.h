@@ -186,6 +186,7 @@ struct sb_server_message {
 	struct sb_welcome welcome;
 	struct {
 		enum sb_change change;
+		bool unreadable; /* cursor and change are all there is; `detail` says why */
 		int64_t published_at_us;
 		struct sb_booking booking;
 	} event;
@@ -193,12 +194,17 @@ struct sb_server_message {
 	char word[64]; /* goodbye: its reason; error: its code; as sent, for a newer server may have
 			  more */
 	uint32_t reconnect_after_ms;	/* goodbye */
-	char detail[SB_DETAIL_MAX + 1]; /* error */
+	char detail[SB_DETAIL_MAX + 1]; /* error; booking that is unreadable */
 	void *root;			/* what the strings live in; jansson's */
 };
 
-/* 0; -EPROTO with *ret_refusal; or -ENOMEM. After 0, sb_server_message_fini() frees what the
- * strings live in. */
+/*
+ * 0; -EPROTO with *ret_refusal; -ENOMEM; or -EBADMSG with *ret_refusal: an event
+ * whose envelope (seq, cursor, change) can be read, and whose booking cannot.
+ * Then *ret_message has the envelope: the event is acked as failed, and the
+ * session goes on. After 0, sb_server_message_fini() frees what the strings
+ * live in.
+ */
 int sb_server_message_decode(const char *bytes, size_t len, struct sb_server_message *ret_message,
 			     struct sb_refusal *ret_refusal);
 /* Accepts NULL and a message that was never filled (all zero). */

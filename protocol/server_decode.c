@@ -107,16 +107,17 @@ static int decode_booking(const struct source *from, struct sb_server_message *m
 					&word, from->refusal);
 	if (result == 0 && sb_change_parse(word, &message->event.change) < 0)
 		return sb_json_refuse(from->refusal, "booking.change is not a known change");
-	if (result == 0)
-		result = read_instant(from->root, "booking.published_at",
-				      &message->event.published_at_us, from->refusal);
+	if (result < 0)
+		return result;
+	result = read_instant(from->root, "booking.published_at", &message->event.published_at_us,
+			      from->refusal);
 	if (result == 0)
 		result = sb_json_object(from->root, "booking.booking", SB_JSON_REQUIRED, &booking,
 					from->refusal);
 	if (result == 0)
 		result = sb_booking_decode(from->json, booking, &message->event.booking,
 					   from->refusal);
-	return result;
+	return result == -EPROTO ? -EBADMSG : result;
 }
 
 static int decode_live(const struct source *from, struct sb_server_message *message)
@@ -208,6 +209,18 @@ static int decode(const struct source *from, struct sb_server_message *message)
 	return 0;
 }
 
+/* Of an event whose booking cannot be read: what to ack, and why. */
+static void keep_envelope(struct sb_server_message *message, const struct sb_refusal *refusal)
+{
+	struct sb_server_message envelope = {.type = SB_SERVER_BOOKING, .cursor = message->cursor};
+
+	envelope.event.change = message->event.change;
+	envelope.event.unreadable = true;
+	memcpy(envelope.detail, refusal->detail, sizeof(envelope.detail));
+	sb_server_message_fini(message);
+	*message = envelope;
+}
+
 int sb_server_message_decode(const char *bytes, size_t len, struct sb_server_message *ret_message,
 			     struct sb_refusal *ret_refusal)
 {
@@ -220,7 +233,9 @@ int sb_server_message_decode(const char *bytes, size_t len, struct sb_server_mes
 	ret_message->root = from.json;
 	from.root = sb_json_root(from.json);
 	result = decode(&from, ret_message);
-	if (result < 0)
+	if (result == -EBADMSG)
+		keep_envelope(ret_message, ret_refusal);
+	else if (result < 0)
 		sb_server_message_fini(ret_message);
 	return result;
 }

@@ -9,6 +9,7 @@
 #include "daemon/ctl/websocket.h"
 #include "protocol/message.h"
 #include "protocol/version.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,8 @@ static bool hear(struct visit *visit, enum sb_server_type type, struct sb_cursor
 		free(text);
 		if (!text)
 			return false;
+		if (result == -EBADMSG)
+			result = 0; /* one event that a plug-in reports: the session goes on */
 		if (result != 0)
 			(void)snprintf(visit->wire.why, sizeof(visit->wire.why), "%s",
 				       refusal.detail);

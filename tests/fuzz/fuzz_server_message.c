@@ -15,6 +15,15 @@ static void check_refusal(const struct sb_refusal *refusal)
 	CHECK(refusal->detail[0] != '\0');
 }
 
+/* All that is left of an event whose booking cannot be read. */
+static void check_envelope(const struct sb_server_message *message)
+{
+	CHECK(message->type == SB_SERVER_BOOKING && message->event.unreadable);
+	CHECK(message->cursor.seq >= 1);
+	CHECK(message->detail[0] != '\0');
+	CHECK(!message->event.booking.uid && !message->event.booking.attendees);
+}
+
 /* Touches all that a client would. */
 static void check_bounds(const struct sb_server_message *message)
 {
@@ -45,8 +54,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&refusal, 0xff, sizeof(refusal));
 	result = sb_server_message_decode((const char *)data, size, &message, &refusal);
-	if (result == -EPROTO)
+	if (result == -EPROTO || result == -EBADMSG)
 		check_refusal(&refusal);
+	if (result == -EBADMSG)
+		check_envelope(&message);
 	if (result < 0) {
 		CHECK(!message.root);
 		return 0;

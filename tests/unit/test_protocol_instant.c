@@ -154,6 +154,10 @@ static void a_local_time_has_no_zone(void **state)
 	assert_false(sb_local_time_valid("2026-11-24T10:00", 16));
 	assert_false(sb_local_time_valid("2026-11-24T25:00:00", 19));
 	assert_false(sb_local_time_valid("", 0));
+	assert_true(sb_local_time_valid("10000-01-01T13:59:59", 20));
+	assert_false(sb_local_time_valid("10000-01-01T13:59:5", 19));
+	assert_false(sb_local_time_valid("10000-01-01T24:59:59", 20));
+	assert_false(sb_local_time_valid("10001-01-01T13:59:59", 20));
 }
 
 int main(void)
