@@ -50,10 +50,20 @@ struct sb_event {
 	const char *subject;
 	const char *attendees;
 	const char *details;
+	bool is_spoiled; /* the row holds what cannot be said: all but seq and uid is nothing */
 };
 
 /* Appends the whole booking message: what a session sends for this event in this epoch. */
 void sb_event_encode(struct sb_text *text, const struct sb_event *event,
 		     const struct sb_epoch *epoch);
+
+/*
+ * The same, but nothing that a client cannot read. Where the event holds such a
+ * thing, its booking is said with uid and version only, which a client reports
+ * as a failed event: nothing behind it is held up, and no seq is missing.
+ * -EBADMSG then, for the log; else 0.
+ */
+int sb_event_encode_readable(struct sb_text *text, const struct sb_event *event,
+			     const struct sb_epoch *epoch);
 
 #endif

@@ -145,8 +145,8 @@ int sb_json_features(const json_t *object, const char *path, struct sb_refusal *
 {
 	const json_t *list = NULL, *feature;
 	size_t i;
-	int result = sb_json_list(object, path, SB_JSON_OPTIONAL, SB_FEATURES_MAX, &list,
-				  ret_refusal);
+	int result =
+		sb_json_list(object, path, SB_JSON_OPTIONAL, SB_FEATURES_MAX, &list, ret_refusal);
 
 	if (result < 0 || !list)
 		return result;

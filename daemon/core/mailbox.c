@@ -2,8 +2,10 @@
  * One mailbox's turn of the pump: who is hungry, one fetch, hand out the run.
  */
 #include "daemon/core/mailbox.h"
+#include "daemon/base/log.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/session_private.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -132,7 +134,10 @@ static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer
 		struct sb_frame *frame;
 
 		sb_text_clear(&text);
-		sb_event_encode(&text, &answer->events[i], &mailbox->numbering.epoch);
+		if (sb_event_encode_readable(&text, &answer->events[i], &mailbox->numbering.epoch) <
+		    0)
+			sb_log(SB_LOG_ERROR, "event unreadable", "mailbox=%" PRId64 " seq=%" PRId64,
+			       mailbox->id, answer->events[i].seq);
 		frame = sb_frame_new(&text);
 		if (!frame)
 			break;

@@ -147,7 +147,8 @@ void sb_event_print_json(const PGresult *result, int row)
 		return;
 	}
 	sb_text_init(&message);
-	sb_event_encode(&message, &event, &epoch);
+	/* As the daemon says it: a spoiled row with its uid alone. */
+	(void)sb_event_encode_readable(&message, &event, &epoch);
 	sb_need(!sb_text_failed(&message));
 	sb_print_json(json_loadb(message.data, message.len, 0, NULL));
 	sb_text_fini(&message);

@@ -36,6 +36,7 @@
 	X("turned away", "3f251ee5ab0646248e4aba54a1282084")                 \
 	X("sessions replace each other", "8917ba3ad54741059e7f463df38655d6") \
 	X("numbers came back", "c0068912f12045b0b00eb2e5798eb8e1")           \
+	X("event unreadable", "4ef83009700b4ac1b0ddb128fb6546e2")            \
 	X("log lines suppressed", "df7decf5c0804bfb9afae757e8aa4188")        \
 	X("log lines lost", "f54eb2cb4eb047f8ada764c171ebc532")
 

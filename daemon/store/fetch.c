@@ -78,9 +78,14 @@ static int read_event(struct sb_pg_row *row, int64_t after, struct sb_event *ret
 		.attendees = sb_pg_row_text(row, ATTENDEES),
 		.details = sb_pg_row_text(row, DETAILS),
 	};
-	if (sb_pg_row_is_null(row, CHANGE) ||
-	    sb_change_parse(sb_pg_row_text(row, CHANGE), &ret_event->change) < 0 || !ret_event->uid)
+	if (!ret_event->uid)
 		return -EPROTO;
+	/* Not CANCELLED, whatever it was meant to be: that would take an appointment away. */
+	if (sb_pg_row_is_null(row, CHANGE) ||
+	    sb_change_parse(sb_pg_row_text(row, CHANGE), &ret_event->change) < 0) {
+		ret_event->change = SB_CHANGE_UPDATED;
+		ret_event->is_spoiled = true;
+	}
 	return row->bad || ret_event->seq <= after ? -EPROTO : 0;
 }
 

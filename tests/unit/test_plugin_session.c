@@ -147,6 +147,49 @@ static void a_skipped_event_ends_the_session_unacked(void **state)
 	world_free(world);
 }
 
+static void say_unreadable(struct world *world, const char *cursor, int seq, const char *booking)
+{
+	world_say(world,
+		  "{\"type\":\"booking\",\"seq\":%d,\"cursor\":\"%s\",\"change\":\"created\","
+		  "\"published_at\":\"2026-11-23T09:12:44.123456Z\",\"booking\":%s}",
+		  seq, cursor, booking);
+}
+
+/* To close would end every session to come at the same event. */
+static void an_event_that_cannot_be_read_is_one_failure_and_the_session_goes_on(void **state)
+{
+	struct world *world = world_new(SB_MODE_LIVE);
+
+	(void)state;
+	world_arrive(world, "k.41");
+	say_unreadable(world, "k.42", 42,
+		       "{\"uid\":\"one\",\"version\":42,\"subject\":7,\"attendees\":[]}");
+	world_say_booking(world, "k.43", "two");
+	say_unreadable(world, "k.44", 44, "[]");
+	world_turn(world);
+	assert_did(world, "write two 43; sync; save k.44; with failed k.42; with failed k.44; "
+			  "ack k.44; failed 42 unsupported; failed 44 unsupported");
+	assert_trouble(world, NULL);
+	world_say_booking(world, "k.45", "three");
+	world_turn(world);
+	assert_did(world, "write three 45; sync; save k.45; with failed k.42; with failed k.44; "
+			  "ack k.45");
+	world_free(world);
+}
+
+/* It is no way past a hole. */
+static void an_event_that_cannot_be_read_may_not_skip_one(void **state)
+{
+	struct world *world = world_new(SB_MODE_LIVE);
+
+	(void)state;
+	world_arrive(world, "k.41");
+	say_unreadable(world, "k.43", 43, "{}");
+	assert_did(world, "close 4400");
+	assert_trouble(world, "skipped an event");
+	world_free(world);
+}
+
 static void what_came_before_a_skipped_event_is_kept(void **state)
 {
 	struct world *world = world_new(SB_MODE_LIVE);
@@ -247,6 +290,9 @@ int main(void)
 		cmocka_unit_test(a_server_that_knows_more_than_a_lost_state_is_followed),
 		cmocka_unit_test(a_server_that_knows_less_does_not_turn_the_cursor_back),
 		cmocka_unit_test(a_skipped_event_ends_the_session_unacked),
+		cmocka_unit_test(
+			an_event_that_cannot_be_read_is_one_failure_and_the_session_goes_on),
+		cmocka_unit_test(an_event_that_cannot_be_read_may_not_skip_one),
 		cmocka_unit_test(what_came_before_a_skipped_event_is_kept),
 		cmocka_unit_test(once_leaves_only_when_acked_says_so),
 		cmocka_unit_test(once_is_not_through_before_live),

@@ -152,7 +152,9 @@ static void fetch(struct world *world, struct question *question)
 				(struct sb_event){.seq = mailbox->seqs[i],
 						  .version = mailbox->seqs[i],
 						  .published_at_us = mailbox->published_us[i],
-						  .uid = "uid"};
+						  .uid = "uid",
+						  .has_starts_at = true,
+						  .duration_minutes = 30};
 	}
 }
 

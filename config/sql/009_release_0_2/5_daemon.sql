@@ -85,7 +85,8 @@ $$;
 
 -- What lies after these seqs? For each mailbox its numbering and the next
 -- events in order, at most so many of them and so many bytes, but at least one;
--- a row with seq NULL where there is none. One snapshot: head and events agree.
+-- a row with seq NULL where there is none. One snapshot: head and events agree. A row that was spoiled by hand fails nothing:
+-- what cannot be said of it is NULL.
 CREATE FUNCTION slotbell.next_events(mailboxes bigint[], afters bigint[], max_events integer, max_bytes integer)
     RETURNS TABLE (mailbox_id bigint, after bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint,
         seq bigint, version bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text, time_zone text,
@@ -106,8 +107,8 @@ BEGIN
         -- One mailbox, one event, as nearly always when bookings come one by one.
         RETURN QUERY
             SELECT m.id, afters[1], m.head, m.epoch, m.previous_epoch, m.base, m.floor,
-                e.seq, coalesce(e.version, e.seq), e.change, (extract(epoch FROM e.published_at) * 1000000)::bigint, e.uid,
-                extract(epoch FROM e.starts_at)::bigint, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
+                e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change, CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
+                CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
                 e.subject, e.attendees::text, e.details::text
             FROM slotbell.mailbox m LEFT JOIN slotbell.event e ON e.mailbox_id = m.id AND e.seq = m.head AND e.seq > afters[1]
             WHERE m.id = mailboxes[1] AND m.head <= afters[1] + 1;
@@ -117,8 +118,8 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT m.id, asked.after, m.head, m.epoch, m.previous_epoch, m.base, m.floor,
-            e.seq, coalesce(e.version, e.seq), e.change, (extract(epoch FROM e.published_at) * 1000000)::bigint, e.uid,
-            extract(epoch FROM e.starts_at)::bigint, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
+            e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change, CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
+            CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
             e.subject, e.attendees::text, e.details::text
         FROM unnest(mailboxes, afters) WITH ORDINALITY AS asked(mailbox, after, nth)
         JOIN slotbell.mailbox m ON m.id = asked.mailbox
