@@ -8,3 +8,8 @@ set_target_properties(plugin_clock PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_B
 add_executable(link_judge integration/link_judge.c)
 target_link_libraries(link_judge PRIVATE slotbell-protocol sb_flags)
 set_target_properties(link_judge PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
+# What a client makes of a message, for test_publish_property.py.
+add_executable(event_judge integration/event_judge.c)
+target_link_libraries(event_judge PRIVATE sb_plugin slotbell-protocol sb_flags)
+set_target_properties(event_judge PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
