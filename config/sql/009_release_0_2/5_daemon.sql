@@ -125,7 +125,7 @@ BEGIN
         JOIN slotbell.mailbox m ON m.id = asked.mailbox
         LEFT JOIN LATERAL (
             SELECT * FROM (
-                SELECT next.*, sum(next.octets) OVER (ORDER BY next.seq) - next.octets AS octets_before FROM (
+                SELECT next.*, sum(greatest(next.octets, 0)) OVER (ORDER BY next.seq) - greatest(next.octets, 0) AS octets_before FROM (
                     SELECT * FROM slotbell.event e WHERE e.mailbox_id = asked.mailbox AND e.seq > asked.after ORDER BY e.seq LIMIT max_events
                 ) next
             ) measured WHERE measured.octets_before < max_bytes
@@ -241,7 +241,7 @@ BEGIN
                 UPDATE slotbell.device d SET acked = seqs[1] WHERE d.id = devices[1]
             )
             INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, change, published_at, sent_at, done_at)
-            SELECT one.mailbox_id, e.seq, devices[1], e.uid, e.change, e.published_at,
+            SELECT one.mailbox_id, e.seq, devices[1], left(e.uid, 255), e.change, coalesce(e.published_at, clock_timestamp()),
                 CASE WHEN e.seq >= sent_first[1] AND e.seq < sent_first[1] + sent_count[1]
                      THEN to_timestamp(sent_us[(e.seq - sent_first[1])::integer + 1] / 1000000.0) END,
                 clock_timestamp()
@@ -281,7 +281,7 @@ BEGIN
             UPDATE slotbell.device d SET acked = f.upto FROM further f WHERE d.id = f.id RETURNING d.id, d.acked
         ), kept AS (
             INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, change, published_at, sent_at, done_at)
-            SELECT f.mailbox_id, e.seq, f.id, e.uid, e.change, e.published_at,
+            SELECT f.mailbox_id, e.seq, f.id, left(e.uid, 255), e.change, coalesce(e.published_at, clock_timestamp()),
                 CASE WHEN e.seq >= f.first AND e.seq < f.first + f.count
                      THEN to_timestamp(sent_us[f.before + (e.seq - f.first)::integer + 1] / 1000000.0) END,
                 clock_timestamp()
@@ -325,7 +325,7 @@ BEGIN
         PERFORM slotbell.out_of_bounds('sent', 'An array is not of one dimension from 1 on, or has too many items.');
     END IF;
     INSERT INTO slotbell.receipt (mailbox_id, seq, device_id, uid, change, published_at, sent_at)
-    SELECT DISTINCT ON (d.id, e.seq) d.mailbox_id, e.seq, d.id, e.uid, e.change, e.published_at, to_timestamp(told.us / 1000000.0)
+    SELECT DISTINCT ON (d.id, e.seq) d.mailbox_id, e.seq, d.id, left(e.uid, 255), e.change, coalesce(e.published_at, clock_timestamp()), to_timestamp(told.us / 1000000.0)
     FROM unnest(devices, seqs, sent_us) AS told(device, seq, us)
     JOIN slotbell.device d ON d.id = told.device AND d.acked < told.seq AND d.revoked_at IS NULL
     JOIN slotbell.event e ON e.mailbox_id = d.mailbox_id AND e.seq = told.seq
