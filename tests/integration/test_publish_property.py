@@ -105,6 +105,9 @@ def problems(house, seed, count):
     taken = [booking for booking, state in done if state is None]
     found = [f"{state} is no code of ours: {booking}" for booking, state in done if state and not state.startswith("SB") and state not in NOT_OURS]
     assert count / 4 < len(taken) < count, "hardly any is good, or all are: that shows nothing"
+    with house.connect() as connection:
+        stored = connection.execute("SELECT uid FROM slotbell.event WHERE details = '{}' OR details <> jsonb_strip_nulls(details) OR attendees <> jsonb_strip_nulls(attendees)")
+        found += [f"stored with a null: {uid!r}" for (uid,) in stored.fetchall()]
     texts = delivered(daemon, token)
     verdicts = subprocess.run([built("tests/event_judge")], input="\n".join(texts) + "\n", capture_output=True, check=True, encoding="utf-8").stdout.split("\n")[:-1]
     schema = validator("booking.json")
@@ -123,6 +126,8 @@ def problems(house, seed, count):
             found.append(f"told as {told}: {booking}")
         emails = [person["email"] for person in [*(told.get("attendees") or []), *filter(None, [told.get("organizer")])]]
         found += [f"no address {email!r}: {booking}" for email in emails if not is_one_address(email)]
+        if told["uid"] != told["uid"].strip():
+            found.append(f"blanks around {told['uid']!r}")
         if "starts_local" in told and "duration_minutes" in told and not (told["starts_local"] >= "1970" and end_of(told) <= 9999):
             found.append(f"no client can say when: {told}")
     if "event unreadable" in daemon.log_text():

@@ -133,6 +133,20 @@ def test_what_waited_is_fetched_and_acked_after_the_step(used):
     assert dict(states) == {"done": "written", "failed": "failed", "waits": "written", **dict.fromkeys(LINKS, "written"), "v-1": "written"}
 
 
+def test_what_0_1_0_took_and_its_plug_ins_cannot_read_is_said_so_that_they_can(used):
+    details = """'{"organizer": {"name": null, "email": "o@example.com"}}'"""
+    with used.connect() as connection:
+        publish(connection, ADA, "nulls", f", details => {details}")
+        connection.execute("SELECT slotbell.publish(%s, 'late', '9999-12-31 20:00+00', 30, 'Asia/Tokyo', 'Late')", (ADA,))
+    before = used.query("SELECT details, starts_local::text FROM slotbell.event WHERE uid IN ('nulls', 'late')")
+    upgrade(used)
+    assert used.query("SELECT details, starts_local::text FROM slotbell.event WHERE uid IN ('nulls', 'late')") == before
+    for function in ("fetch", "next_events"):
+        told = {row[0]: row[1:] for row in used.query(f"SELECT uid, details, starts_local FROM slotbell.{function}('{{1}}', '{{0}}', 32, 262144)")}
+        assert told["nulls"][0] == '{"organizer": {"email": "o@example.com"}}'
+        assert told["late"][1] == "9999-12-31T23:59:59"
+
+
 def test_a_booking_of_before_the_step_rings_no_second_time_and_can_be_cancelled(used):
     upgrade(used)
     connection = used.connect()

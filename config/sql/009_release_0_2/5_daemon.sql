@@ -86,7 +86,8 @@ $$;
 -- What lies after these seqs? For each mailbox its numbering and the next
 -- events in order, at most so many of them and so many bytes, but at least one;
 -- a row with seq NULL where there is none. One snapshot: head and events agree. A row that was spoiled by hand fails nothing:
--- what cannot be said of it is NULL.
+-- what cannot be said of it is NULL. Plug-ins of 0.1.0 end their session at what publish() of 0.1.0 took: a null in details, and
+-- a local time in the year 10000. So they are told neither.
 CREATE FUNCTION slotbell.next_events(mailboxes bigint[], afters bigint[], max_events integer, max_bytes integer)
     RETURNS TABLE (mailbox_id bigint, after bigint, head bigint, epoch text, previous_epoch text, base bigint, floor bigint,
         seq bigint, version bigint, change text, published_at_us bigint, uid text, starts_at_s bigint, starts_local text, time_zone text,
@@ -107,9 +108,11 @@ BEGIN
         -- One mailbox, one event, as nearly always when bookings come one by one.
         RETURN QUERY
             SELECT m.id, afters[1], m.head, m.epoch, m.previous_epoch, m.base, m.floor,
-                e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change, CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
-                CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
-                e.subject, e.attendees::text, e.details::text
+                e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change,
+                CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
+                CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END,
+                to_char(CASE WHEN e.starts_local >= '10000-01-01' AND e.starts_local < '10000-01-02' THEN '9999-12-31 23:59:59' ELSE e.starts_local END, 'YYYY-MM-DD"T"HH24:MI:SS'),
+                e.time_zone, e.duration_minutes, e.subject, e.attendees::text, jsonb_strip_nulls(e.details)::text
             FROM slotbell.mailbox m LEFT JOIN slotbell.event e ON e.mailbox_id = m.id AND e.seq = m.head AND e.seq > afters[1]
             WHERE m.id = mailboxes[1] AND m.head <= afters[1] + 1;
         IF FOUND THEN
@@ -118,9 +121,11 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT m.id, asked.after, m.head, m.epoch, m.previous_epoch, m.base, m.floor,
-            e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change, CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
-            CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END, to_char(e.starts_local, 'YYYY-MM-DD"T"HH24:MI:SS'), e.time_zone, e.duration_minutes,
-            e.subject, e.attendees::text, e.details::text
+            e.seq, CASE WHEN e.version BETWEEN 1 AND 9007199254740991 THEN e.version ELSE e.seq END, e.change,
+            CASE WHEN e.published_at BETWEEN '1970-01-01 00:00+00' AND '9999-12-31 23:59:59+00' THEN (extract(epoch FROM e.published_at) * 1000000)::bigint END, e.uid,
+            CASE WHEN isfinite(e.starts_at) THEN extract(epoch FROM e.starts_at)::bigint END,
+            to_char(CASE WHEN e.starts_local >= '10000-01-01' AND e.starts_local < '10000-01-02' THEN '9999-12-31 23:59:59' ELSE e.starts_local END, 'YYYY-MM-DD"T"HH24:MI:SS'),
+            e.time_zone, e.duration_minutes, e.subject, e.attendees::text, jsonb_strip_nulls(e.details)::text
         FROM unnest(mailboxes, afters) WITH ORDINALITY AS asked(mailbox, after, nth)
         JOIN slotbell.mailbox m ON m.id = asked.mailbox
         LEFT JOIN LATERAL (
