@@ -115,7 +115,7 @@ def test_types_near_by_are_taken_as_what_they_mean(shop):
     shop.write("INSERT INTO shop.visits VALUES (%s, %s, '1 hour 29 seconds', %s, 'UTC', 'Call', '[{\"email\": \"g@h\"}]')", key, ADA, TO_COME)
     assert shop.rang() == [("created", key)] and shop.warnings() == []
     row = shop.db.query("SELECT duration_minutes, time_zone, subject, attendees FROM slotbell.event")
-    assert row == [(61, "UTC", "Call", [{"name": "", "email": "g@h"}])]
+    assert row == [(61, "UTC", "Call", [{"email": "g@h"}])]
 
 
 @pytest.mark.parametrize("ends, minutes", [("09:30", 30), ("09:29:59", 30), ("09:29:01", 30), ("09:29", 29)])
