@@ -102,8 +102,8 @@ static void booking_text_is_bounded_in_characters(void **state)
 			assert_accepted(field_of(fields[i].before, letters[l], fields[i].max,
 						 fields[i].after));
 			assert_unreadable(field_of(fields[i].before, letters[l], fields[i].max + 1,
-						fields[i].after),
-				       detail);
+						   fields[i].after),
+					  detail);
 		}
 		free(detail);
 	}
@@ -132,11 +132,11 @@ static void a_booking_lasts_a_minute_to_31_days(void **state)
 {
 	(void)state;
 	assert_unreadable(booking(",\"duration_minutes\":0"),
-		       "booking.booking.duration_minutes is less than 1");
+			  "booking.booking.duration_minutes is less than 1");
 	assert_accepted(booking(",\"duration_minutes\":1"));
 	assert_accepted(booking(",\"duration_minutes\":44640"));
 	assert_unreadable(booking(",\"duration_minutes\":44641"),
-		       "booking.booking.duration_minutes is more than 44640");
+			  "booking.booking.duration_minutes is more than 44640");
 }
 
 static void a_booking_has_at_most_500_attendees(void **state)
