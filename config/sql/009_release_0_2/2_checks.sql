@@ -178,7 +178,7 @@ BEGIN
             'Give an IANA name, as in ''Europe/Berlin''; slotbell.time_zone lists them. Upper and lower case matter.');
     END IF;
     -- Clients say begin and end with four digits for the year, in UTC and in time_zone.
-    IF (starts_at AT TIME ZONE time_zone) NOT BETWEEN first_time AND last_time OR (starts_at AT TIME ZONE time_zone) + lasts > last_time
+    IF slotbell.local_time(starts_at, time_zone) NOT BETWEEN first_time AND last_time OR slotbell.local_time(starts_at, time_zone) + lasts > last_time
         OR (starts_at AT TIME ZONE 'UTC') + lasts > last_time THEN
         PERFORM slotbell.refuse('SB003', 'starts_at is not a time a meeting can start at',
             format('It %s; from 1970 to 9999 is possible, in time_zone as well.', CASE WHEN starts_at < '1980-01-01 00:00+00' THEN 'is before 1970 in time_zone' ELSE 'is or ends after 9999' END),
