@@ -14,10 +14,10 @@ REMEDIES = {
         "state.c", "return err ? err : sb_file_sync_folder(state->dirfd);", "return err;",
         "test_plugin_state", "it_is_on_the_disk_with_its_folder_s_entry_or_not_saved"),
     "the cursor is saved after the appointments": Remedy(
-        "client_settle.c", "\terr = client->ops->write(client->world, message, &written, file);",
+        "client_settle.c", "\terr = write_appointment(client, message, &written, file);",
         "\tclient->progress.cursor = message->cursor;\n\tclient->progress.has_cursor = true;\n"
         "\tclient->ops->save(client->world, &client->progress);\n"
-        "\terr = client->ops->write(client->world, message, &written, file);",
+        "\terr = write_appointment(client, message, &written, file);",
         "test_plugin_crash", "killed_at_any_step_it_loses_and_doubles_nothing"),
     "a flush that failed is still due": Remedy(
         "calendar.c", "\tif (!err)\n\t\tcalendar->dirty = false;", "\tcalendar->dirty = false;",
@@ -29,9 +29,16 @@ REMEDIES = {
         "calendar.c", "version >= booking->version", "version > booking->version",
         "test_plugin_calendar", "the_same_version_is_written_once"),
     "nothing is saved past a batch that was not flushed": Remedy(
-        "client_settle.c", "\tif (client->state != SB_CLIENT_IN_SESSION)\n\t\treturn;\n\terr = client->ops->write",
-        "\terr = client->ops->write",
+        "client_settle.c", "\tif (client->state != SB_CLIENT_IN_SESSION)\n\t\treturn;\n\terr = write_appointment",
+        "\terr = write_appointment",
         "test_plugin_disk", "a_full_batch_that_cannot_be_flushed_takes_what_follows_with_it"),
+    "an event that cannot be read does not end the session": Remedy(
+        "client_session.c", "\tif (err == -EPROTO) {", "\tif (err == -EPROTO || err == -EBADMSG) {",
+        "test_plugin_session", "an_event_that_cannot_be_read_is_one_failure_and_the_session_goes_on"),
+    "an event that cannot be read is no way past a hole": Remedy(
+        "client_session.c", "if (skips_an_event(&client->seen, &message->cursor)) {",
+        "if (!message->event.unreadable && skips_an_event(&client->seen, &message->cursor)) {",
+        "test_plugin_session", "an_event_that_cannot_be_read_may_not_skip_one"),
     "a reset that was not saved is not in hello": Remedy(
         "client_settle.c", "\tif (put_on_disk(client, &next))\n\t\treturn;",
         "\tclient->progress = next;\n\tif (put_on_disk(client, &next))\n\t\treturn;",
