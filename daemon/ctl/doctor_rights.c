@@ -4,11 +4,11 @@
 #include <string.h>
 
 /* As docs/database.md has it; a test compares it with what the schema grants. */
-#define NEEDED                                                                          \
-	"('authenticate'), ('fetch'), ('ack'), ('sent'), ('presence'), ('reconcile'), " \
+#define NEEDED                                                                              \
+	"('authenticate'), ('next_events'), ('ack'), ('sent'), ('attend'), ('reconcile'), " \
 	"('sweep_step'), ('schema_version')"
 /* What the role may call besides: for the daemon of the release before. */
-#define KEPT "'sweep_alone', 'sweep'"
+#define KEPT "'fetch', 'presence', 'sweep_alone', 'sweep'"
 
 enum { USAGE, LACKS, MORE_FUNCTIONS, TABLES, ATTRIBUTES };
 

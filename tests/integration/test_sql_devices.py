@@ -199,8 +199,10 @@ DAEMON = {"ack", "attend", "authenticate", "next_events", "reconcile", "schema_v
 # What attach() and resync() call on their way: they run with the caller's rights.
 ATTACH = {"attach_expression", "attach_expressions", "attach_function", "attach_triggers", "check_attach", "find_attach_target", "refuse_attach"}
 RESYNC = {"begin_resync", "end_resync", "own_session", "resync", "resync_row"}
-PUBLISHER = {"attach", "delivery_of", "detach", "need_resync_for_all", "publish", "refused", "ring", "schema_version"} | ATTACH | RESYNC
-ADMIN = {"delivery_of", "enrol", "events", "events_after", "forget_canaries", "new_epoch", "publish", "revoke", "rotate", "schema_version"} | RESYNC
+FOLD = {"fold_address", "fold_letters"}
+PUBLISHER = {"attach", "delivery_of", "detach", "need_resync_for_all", "publish", "refused", "ring", "schema_version"} | ATTACH | RESYNC | FOLD
+ADMIN = {"delivery_of", "enrol", "events", "events_after", "forget_canaries", "new_epoch", "publish", "revoke", "rotate", "schema_version"}
+ADMIN |= {"local_time", "local_time_by_name", "zone_news"} | RESYNC | FOLD
 
 
 def test_every_grant_is_one_that_is_meant(db):
