@@ -83,6 +83,37 @@ static const char attached_sql[] =
 	"  AND p.proname ~ '^slotbell_ring_.' AND (r.rolsuper OR NOT r.rolcanlogin)"
 	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')";
 
+/* Attached tables whose triggers are as release 0.1.0 made them: those of later releases have an
+ * argument. */
+static const char attached_before_sql[] =
+	"SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I of %I', n.nspname, c.relname,"
+	" r.rolname), ', ' ORDER BY c.oid) FROM pg_catalog.pg_trigger t"
+	" JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+	" JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
+	" JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
+	" WHERE t.tgname = 'slotbell_ring' AND t.tgparentid = 0 AND c.relpersistence <> 't'"
+	"  AND p.proname ~ '^slotbell_ring_.' AND t.tgnargs = 0"
+	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')";
+
+static void look_at_attached_before(struct sb_doctor *doctor, struct sb_finding *finding)
+{
+	char *why = NULL;
+	PGresult *result = sb_doctor_query(doctor->database, attached_before_sql, 0, NULL, &why);
+
+	if (!result) {
+		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
+	} else if (*PQgetvalue(result, 0, 0)) {
+		sb_saw(finding, SB_HEALTH_WARN,
+		       "attached by release 0.1.0, and rings as it did: %s",
+		       PQgetvalue(result, 0, 0));
+		sb_advise(finding, "attach it again with its mapping, as its owner: "
+				   "slotbell.attachment shows the mapping");
+	}
+	PQclear(result);
+	free(why);
+}
+
 static void look_at_attached(struct sb_doctor *doctor, struct sb_finding *finding)
 {
 	char *why = NULL;
@@ -123,4 +154,6 @@ void sb_check_rights(struct sb_doctor *doctor, struct sb_finding *finding)
 	free(why);
 	if (finding->health == SB_HEALTH_OK)
 		look_at_attached(doctor, finding);
+	if (finding->health == SB_HEALTH_OK)
+		look_at_attached_before(doctor, finding);
 }

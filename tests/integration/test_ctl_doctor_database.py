@@ -66,6 +66,24 @@ def test_an_attached_table_whose_owner_has_no_session_of_its_own_is_named(patien
     assert patient.look()["rights"]["result"] == "ok"
 
 
+def test_an_attached_table_of_before_is_named_until_it_is_attached_again(patient):
+    patient.start()
+    with patient.house.connect() as connection:
+        connection.execute("CREATE ROLE keeper LOGIN; GRANT slotbell_publisher TO keeper")
+        connection.execute(ATTACHED)
+        connection.execute("ALTER SCHEMA shop OWNER TO keeper; ALTER TABLE shop.appointments OWNER TO keeper")
+    try:
+        finding = patient.look()["rights"]
+        assert finding["result"] == "warn" and "shop.appointments of keeper" in finding["seen"] and "attach it again" in finding["advice"]
+        with patient.house.connect() as connection:
+            connection.execute("DROP TRIGGER slotbell_ring ON shop.appointments;"
+                               " CREATE TRIGGER slotbell_ring AFTER INSERT ON shop.appointments FOR EACH ROW EXECUTE FUNCTION shop.slotbell_ring_appointments('id')")  # fmt: skip
+        assert patient.look()["rights"]["result"] == "ok"
+    finally:
+        with patient.house.connect() as connection:
+            connection.execute("DROP SCHEMA shop CASCADE; DROP ROLE keeper")
+
+
 def test_what_the_rights_check_needs_is_what_the_schema_grants(patient):
     granted = patient.house.ctl.query(
         "SELECT DISTINCT p.proname FROM pg_proc p, aclexplode(p.proacl) a WHERE p.pronamespace = 'slotbell'::regnamespace"

@@ -22,7 +22,7 @@ def test_attaching_again_changes_the_mapping_and_adds_nothing(attached):
     attached.book()
     assert attached.rang() == [("created", "1")] and attached.event("subject") == "INTRO CALL"
     assert attached.db.query("SELECT oid FROM pg_trigger WHERE tgname ~ '^slotbell' ORDER BY 1") == before
-    assert attached.db.one(LEFT) == 2
+    assert attached.db.one(LEFT) == 3
 
 
 def test_a_new_mapping_does_not_wait_for_who_writes(attached):
@@ -69,7 +69,7 @@ def test_the_view_tells_what_is_attached_and_how(attached):
 
 @pytest.mark.parametrize("change, code", [
     ("RENAME COLUMN title TO subject", "42703"), ("DROP COLUMN title", "42703"), ("RENAME TO visits", "42P01"), ("SET SCHEMA elsewhere", "42P01"),
-    ("ALTER minutes DROP DEFAULT, ALTER minutes TYPE text, ALTER minutes SET DEFAULT 'half an hour'", "22P02"), ("DROP COLUMN id", "42703"),
+    ("ALTER minutes DROP DEFAULT, ALTER minutes TYPE text, ALTER minutes SET DEFAULT 'half an hour'", "42883"), ("DROP COLUMN id", "42703"),
 ])  # fmt: skip
 def test_a_table_that_no_longer_fits_warns_and_is_written_to_as_before(attached, change, code):
     attached.db.connect().execute("CREATE SCHEMA elsewhere AUTHORIZATION shopkeeper; GRANT USAGE ON SCHEMA elsewhere TO web")
@@ -82,7 +82,7 @@ def test_a_table_that_no_longer_fits_warns_and_is_written_to_as_before(attached,
     warned = attached.warnings()
     assert [state for state, _ in warned] == [code] * 2 and attached.rang() == []
     if code.startswith("42"):
-        assert all("does not exist" in words for _, words in warned)
+        assert all("does not exist" in words or "has no field" in words for _, words in warned)
     assert {row[2] for row in attached.refusals(attached.db.connect())} == {code}
     assert attached.write(f"DELETE FROM {table}").rowcount == 1
 
@@ -94,7 +94,7 @@ def test_attached_again_it_rings_again(attached):
     attached.owner.execute("ALTER TABLE shop.appointments RENAME TO visits")
     attached.attach("shop.visits", subject="subject")
     attached.write("INSERT INTO shop.visits (id, host_email, starts_at) VALUES (2, %s, %s)", ADA, TO_COME)
-    assert attached.rang() == [("created", "1"), ("created", "2")] and attached.db.one(LEFT) == 2
+    assert attached.rang() == [("created", "1"), ("created", "2")] and attached.db.one(LEFT) == 3
 
 
 def test_columns_that_are_not_mapped_come_and_go(attached):
@@ -117,8 +117,9 @@ def test_rows_and_the_table_may_change_in_one_transaction(attached):
     attached.book(1, owner)
     owner.execute("UPDATE shop.appointments SET title = 'Other'")
     owner.execute("ALTER TABLE shop.appointments ADD colour text")
+    owner.execute("CREATE INDEX ON shop.appointments (room)")
     owner.commit()
-    assert attached.rang() == [("created", "1"), ("updated", "1")]
+    assert attached.rang() == [("created", "1")] and attached.event("subject") == "Other"
 
 
 def test_a_dropped_table_is_no_longer_listed_and_a_new_one_of_its_name_can_be_attached(attached):
@@ -129,7 +130,7 @@ def test_a_dropped_table_is_no_longer_listed_and_a_new_one_of_its_name_can_be_at
     attached.owner.execute("GRANT ALL ON shop.appointments TO web")
     attached.attach(subject="'Call'", attendees=None, location=None, cancelled_when=None)
     attached.write("INSERT INTO shop.appointments VALUES (1, %s, %s, 30)", ADA, TO_COME)
-    assert attached.rang() == [("created", "1")] and attached.db.one(LEFT) == 2
+    assert attached.rang() == [("created", "1")] and attached.db.one(LEFT) == 3
 
 
 # ---- partitions and inheritance ----
@@ -175,9 +176,16 @@ def test_a_row_that_moves_to_another_partition_has_only_changed(partitioned):
     assert str(partitioned.event("starts_at")).startswith("2031-06-07 10:00")
 
 
-def test_without_taking_back_its_own_cancel_a_moved_row_would_be_gone(partitioned):
-    partitioned.db.cripple("reopen", ("moved := FOUND", "moved := false"))
-    assert ("updated", "1") not in moved(partitioned)
+def test_without_looking_who_claims_it_a_moved_row_would_be_gone(partitioned):
+    partitioned.db.cripple("cancel_released", ("IF NOT EXISTS", "IF true OR NOT EXISTS"))
+    assert moved(partitioned)[-1] == ("cancelled", "1")
+
+
+def test_a_row_that_moves_to_a_partition_of_the_past_is_moved_into_the_past(partitioned):
+    partitioned.write("UPDATE shop.visits SET starts_at = %s WHERE id = 1", PAST)
+    assert partitioned.rang() == [("updated", "1")] and str(partitioned.event("starts_at")).startswith("2020")
+    partitioned.write("DELETE FROM shop.visits")
+    assert partitioned.rang() == []
 
 
 def test_new_partitions_ring_and_those_that_leave_do_not(partitioned):

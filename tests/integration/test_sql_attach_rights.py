@@ -20,7 +20,7 @@ def state_of(connection, sql):
 
 def test_whoever_writes_has_nothing_of_slotbell(attached):
     for what in ("slotbell.publish(text,text,timestamptz,integer,text,text,jsonb,text,jsonb)", "slotbell.ring(text,text,jsonb,jsonb)",
-                 "shop.slotbell_ring_appointments()", "shop.slotbell_rows_appointments(text[])"):  # fmt: skip
+                 "shop.slotbell_ring_appointments()", "shop.slotbell_judge_appointments()", "shop.slotbell_rows_appointments(text[])"):  # fmt: skip
         assert attached.db.one("SELECT has_function_privilege('web', %s, 'EXECUTE')", what) is False
     assert attached.db.one("SELECT has_schema_privilege('web', 'slotbell', 'USAGE')") is False
     attached.book()
@@ -70,7 +70,7 @@ def test_a_right_that_is_taken_back_ends_the_ringing_and_not_the_writing(attache
     finally:
         attached.db.connect().execute("GRANT slotbell_publisher TO shopkeeper")
     attached.write("UPDATE shop.appointments SET title = 'Other'")
-    assert attached.rang() == [("updated", "1")]
+    assert attached.rang() == [("created", "1")]
 
 
 def test_a_table_that_changed_its_owner_rings_with_the_rights_of_the_old_one_until_it_is_attached_again(attached):
@@ -145,7 +145,7 @@ def test_default_privileges_of_the_owner_do_not_reach_the_functions(shop):
 def test_what_runs_inside_is_nobodys_to_call(attached):
     for who in ("shopkeeper", "administrator", "web"):
         connection = attached.db.connect(who)
-        for call in ("publish_row('{}', 'created')", "reopen('a', 'b', 'UPDATE')", "has_passed('{}')", "add_resync_need(1, 'epoch', 1)", "note_resync_need()",
+        for call in ("publish_row('{}', 'created')", "reopen('a', 'b', 'UPDATE')", "has_passed('{}')", "add_resync_need(1, 'epoch', 1)", "note_resync_need()", "open_again(1, 'a')", "judged()", "cancel_released()",
                      "note_device_back()", "forget_resync_need()"):  # fmt: skip
             assert state_of(connection, f"SELECT slotbell.{call}") == "42501"
 
@@ -193,7 +193,7 @@ def test_a_row_that_is_hidden_from_its_owner_later_is_not_taken_for_deleted(atta
 
 
 def test_with_policies_applied_it_would_be(attached):
-    attached.owner.execute("ALTER FUNCTION shop.slotbell_ring_appointments() RESET row_security")
+    attached.owner.execute("ALTER FUNCTION shop.slotbell_judge_appointments() RESET row_security")
     assert hidden_later(attached) == ([("created", "1"), ("cancelled", "1")], [])
 
 

@@ -197,10 +197,12 @@ def test_what_the_daemon_calls_is_not_planned_at_each_call(db):
 # The second set is for the daemon of the release before.
 DAEMON = {"ack", "attend", "authenticate", "next_events", "reconcile", "schema_version", "sent", "sweep_step"} | {"fetch", "presence", "sweep", "sweep_alone"}
 # What attach() and resync() call on their way: they run with the caller's rights.
-ATTACH = {"attach_expression", "attach_expressions", "attach_function", "attach_triggers", "check_attach", "find_attach_target", "refuse_attach"}
+ATTACH = {"attach_expression", "attach_expressions", "attach_function", "attach_key", "attach_keys", "attach_own", "attach_triggers", "check_attach", "drop_keys",
+          "find_attach_target", "refuse_attach"}
 RESYNC = {"begin_resync", "end_resync", "own_session", "resync", "resync_row"}
 FOLD = {"fold_address", "fold_letters"}
 PUBLISHER = {"attach", "delivery_of", "detach", "need_resync_for_all", "publish", "refused", "ring", "schema_version"} | ATTACH | RESYNC | FOLD
+PUBLISHER |= {"forget_detached", "same_text", "same_type", "same_whole"}
 ADMIN = {"delivery_of", "enrol", "events", "events_after", "forget_canaries", "new_epoch", "publish", "revoke", "rotate", "schema_version"}
 ADMIN |= {"local_time", "local_time_by_name", "zone_news"} | RESYNC | FOLD
 
@@ -229,7 +231,9 @@ def test_every_grant_is_one_that_is_meant(db):
     )
     # Bound by row security.
     bound = {"refusal": {"relation", "operation", "uid", "code"}, "resynced": {"attached"}}
-    assert set(columns) == {("slotbell_publisher", table, name, "INSERT") for table, names in bound.items() for name in names}
+    judging = {("slotbell_publisher", "judging", name, "INSERT") for name in ("attachment", "key_hash", "booking", "head")}
+    assert set(columns) == {("slotbell_publisher", table, name, "INSERT") for table, names in bound.items() for name in names} | judging | {
+        ("slotbell_publisher", "judging", name, "SELECT") for name in ("rang", "is_new")}  # fmt: skip
     assert set(db.query("SELECT relname FROM pg_class WHERE relnamespace = 'slotbell'::regnamespace AND relrowsecurity")) == set(bound)
     schema = db.query(
         "SELECT coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) a"
@@ -239,7 +243,7 @@ def test_every_grant_is_one_that_is_meant(db):
 
 
 # Expressions with a name. With a search_path of their own, or other rights, they would not be inlined.
-INLINED = {"clock_ms", "fold_address", "local_time", "timeline"}
+INLINED = {"clock_ms", "fold_address", "local_time", "same_text", "same_type", "same_whole", "timeline"}
 
 
 def test_every_function_has_its_search_path_and_runs_with_the_owners_rights_but_for_those_that_take_sql(db):
@@ -255,7 +259,7 @@ def test_no_role_reads_what_it_need_not(db, role):
     db.enrol(ADA)
     connection = db.connect()
     connection.execute(f"SET ROLE {role}")
-    for table in ("event", "device", "mailbox", "booking_state", "receipt", "session", "instance", "refusal", "resync_need", "resynced", "guard", "released", "postponed"):
+    for table in ("event", "device", "mailbox", "booking_state", "receipt", "session", "instance", "refusal", "resync_need", "resynced", "guard", "released", "postponed", "attached_row"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(f"SELECT * FROM slotbell.{table}")
     if role != "slotbell_daemon":

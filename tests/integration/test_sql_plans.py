@@ -107,3 +107,43 @@ def test_the_count_sees_plans_that_are_made(counting):
     finally:
         with psycopg.connect(counting.url, autocommit=True) as connection:
             connection.execute("ALTER FUNCTION slotbell.next_events SET plan_cache_mode = force_generic_plan")
+
+
+SHOP = """
+CREATE ROLE shopkeeper LOGIN;
+GRANT slotbell_publisher TO shopkeeper;
+CREATE SCHEMA shop AUTHORIZATION shopkeeper;
+"""
+ATTACHED = """
+CREATE TABLE shop.hosts (id int PRIMARY KEY, email text);
+INSERT INTO shop.hosts VALUES (1, 'ada@example.com'), (2, 'nobody@example.com');
+CREATE TABLE shop.appointments (id int PRIMARY KEY, host int, starts_at timestamptz NOT NULL, title text NOT NULL, notes text);
+SELECT slotbell.attach('shop.appointments', mailbox => '(SELECT h.email FROM shop.hosts h WHERE h.id = appointments.host)', uid => 'id', starts_at => 'starts_at',
+    duration_minutes => '30', time_zone => 'UTC', subject => 'title');
+"""
+TABLE_WRITES = {
+    "a new row": "INSERT INTO shop.appointments VALUES ({n} + 100, 1, '2031-05-06', 'Call')",
+    "a row of the past": "INSERT INTO shop.appointments VALUES ({n} + 200, 1, '2001-05-06', 'Call')",
+    "a row of nobody's": "INSERT INTO shop.appointments VALUES ({n} + 300, 2, '2031-05-06', 'Call')",
+    "a change that is mapped": "INSERT INTO shop.appointments VALUES (1, 1, '2031-05-06', 'Call') ON CONFLICT (id) DO UPDATE SET title = '{n}'",
+    "a change that is not": "INSERT INTO shop.appointments VALUES (2, 1, '2031-05-06', 'Call') ON CONFLICT (id) DO UPDATE SET notes = '{n}'",
+    "another host, and back": "INSERT INTO shop.appointments VALUES (3, 1, '2031-05-06', 'Call') ON CONFLICT (id) DO UPDATE SET host = 2;;"
+                              "UPDATE shop.appointments SET host = 1 WHERE id = 3",
+    "a row that goes": "WITH old AS (DELETE FROM shop.appointments WHERE id = {n} + 399) INSERT INTO shop.appointments VALUES ({n} + 400, 1, '2031-05-06', 'Call')",
+}
+
+
+@pytest.fixture(scope="module")
+def attached_counting(counting):
+    counting.connect().execute(SHOP)
+    counting.connect("shopkeeper").execute(ATTACHED)
+    return counting
+
+
+@pytest.mark.parametrize("kind", TABLE_WRITES)
+def test_an_attached_table_plans_nothing_at_each_write(attached_counting, kind):
+    def write(connection, n):
+        for sql in TABLE_WRITES[kind].split(";;"):
+            connection.execute(sql.format(n=n))
+
+    assert planned(attached_counting, write) == {}
