@@ -65,7 +65,7 @@ def told_by(log, form):
 @pytest.mark.parametrize("form", ["text", "json", pytest.param("auto", marks=pytest.mark.skipif(not can(), reason="a journal of the test's own takes root"))])
 def test_no_line_tells_of_whom_or_what(house, form, journal):
     """At its most talkative, through a booking with everything, all that clients get wrong, and statements that fail."""
-    gate = Gate(house, "fetch", by_lock=True)
+    gate = Gate(house, "next_events", by_lock=True)
     is_journal = form == "auto"
     daemon = house.daemon(start=False, prefix=journal.prefix if is_journal else (), log__level="debug", log__format=form)
     token = house.enrol(ADA, "--label", "marked-name")

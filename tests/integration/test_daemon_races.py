@@ -203,7 +203,7 @@ def test_a_statement_that_locked_the_mailbox_would_wait_for_it(house):
 
 def test_a_fetch_that_failed_is_made_again_though_nobody_rings_again(house):
     """A table is locked for a moment, by an upgrade say, just when the booking rings."""
-    gate, daemon, token = Gate(house, "fetch", by_lock=True), house.daemon(), house.enrol(ADA)
+    gate, daemon, token = Gate(house, "next_events", by_lock=True), house.daemon(), house.enrol(ADA)
 
     async def story():
         async with house.client(daemon, token) as client:
@@ -308,11 +308,11 @@ def flood(house, function, channel, remedy, folder):
 
 def test_forged_wakes_cost_a_fetch_at_a_time_and_nobody_notices(house, tmp_path, no_mallory_after):
     # The one in flight, one for all that came meanwhile, one for each booking; more where the last were heard late.
-    assert flood(house, "fetch", "slotbell_wake", None, tmp_path) < FLOOD / 10
+    assert flood(house, "next_events", "slotbell_wake", None, tmp_path) < FLOOD / 10
 
 
 def test_a_fetch_for_each_wake_would_be_their_servant(house, tmp_path, no_mallory_after):
-    assert flood(house, "fetch", "slotbell_wake", ONE_FETCH_AT_A_TIME, tmp_path) > FLOOD
+    assert flood(house, "next_events", "slotbell_wake", ONE_FETCH_AT_A_TIME, tmp_path) > FLOOD
 
 
 def test_forged_controls_cost_a_look_at_a_time_and_nobody_notices(house, tmp_path, no_mallory_after):

@@ -133,6 +133,7 @@ static void assert_said(struct sb_event event, bool whole)
 	struct sb_text said, plain;
 
 	event.seq = 7;
+	event.version = 8;
 	sb_text_init(&said);
 	sb_text_init(&plain);
 	sb_event_encode(&plain, &event, &epoch);
@@ -300,7 +301,7 @@ static void what_no_client_reads_is_said_with_its_uid_alone(void **state)
 static void a_spoiled_cancel_cancels_what_it_names_and_nothing_else(void **state)
 {
 	struct sb_event event = {
-		.seq = 7, .change = SB_CHANGE_CANCELLED, .uid = "b-1", .attendees = "7"};
+		.seq = 7, .version = 8, .change = SB_CHANGE_CANCELLED, .uid = "b-1", .attendees = "7"};
 	struct sb_text text;
 
 	(void)state;
