@@ -54,7 +54,7 @@ def database(cluster, name, quiet=False, version=None):
     for n in range(1, MAILBOXES + 1):
         connection.execute("SELECT slotbell.enrol(%s, 'bench', NULL, %s, %s)", (f"m{n}@example.com", SALT, HASH))
     if quiet:
-        made.cripple("number_events", ("PERFORM pg_notify('slotbell_wake', to_mailbox::text);", "NULL;"))
+        made.cripple("number_events", ("noted := pg_notify('slotbell_wake', to_mailbox::text);", "NULL;"))
     made.close()
     return name
 

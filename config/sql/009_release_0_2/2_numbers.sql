@@ -202,6 +202,7 @@ DECLARE
     -- Keys that an attached table's deferred trigger has still to judge in this transaction.
     unjudged text := coalesce(current_setting('slotbell.unjudged', true), '');
     to_mailbox bigint;
+    noted text;
 BEGIN
     -- A booking that was said to be committed must not vanish in a crash: its number would be given again. Here and not in
     -- publish(), after which the caller may still change the setting.
@@ -227,7 +228,7 @@ BEGIN
         FROM stated s WHERE e.xact = pg_current_xact_id() AND e.uid = NEW.uid AND e.id = NEW.id AND e.seq IS NULL
         RETURNING e.mailbox_id INTO to_mailbox;
         IF to_mailbox IS NOT NULL THEN
-            PERFORM pg_notify('slotbell_wake', to_mailbox::text);
+            noted := pg_notify('slotbell_wake', to_mailbox::text); -- PERFORM would be a query
             RETURN NULL;
         END IF;
     END IF;

@@ -73,6 +73,7 @@ DECLARE
     size integer;
     is_cancel boolean := change = 'cancelled';
     people text;
+    noted text;
     event_id bigint;
 BEGIN
     -- One look at what nearly all bookings are like: in order, and as it will be stored. All else goes through the checks, which
@@ -107,22 +108,24 @@ BEGIN
     END IF;
     size := 128 + octet_length(uid) + coalesce(octet_length(time_zone), 0) + coalesce(octet_length(subject), 0)
             + coalesce(octet_length(people), 0) + coalesce(octet_length(details::text), 0);
-    IF size > 65536 THEN
-        PERFORM slotbell.refuse('SB010', 'the event is too large', format('It has %s bytes in all, 65536 is the limit.', size),
-            'Shorten details.description or the list of attendees.');
-    END IF;
 
     SELECT (SELECT m.id FROM slotbell.mailbox m WHERE m.address = at_address), EXISTS (SELECT FROM slotbell.time_zone z WHERE z.name = time_zone)
     INTO to_mailbox, zone_known;
-    IF NOT zone_known AND NOT (is_cancel AND time_zone IS NULL) THEN
-        PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
-    END IF;
-    IF to_mailbox IS NULL THEN
-        -- Nobody is enrolled. Whoever enrols this address now waits for this transaction, or was before it: look again.
-        PERFORM slotbell.hold_off_enrolment(at_address);
-        SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
+    IF (to_mailbox IS NOT NULL AND zone_known AND size <= 65536) IS NOT TRUE THEN
+        IF NOT zone_known AND NOT (is_cancel AND time_zone IS NULL) THEN
+            PERFORM slotbell.check_booking(change, starts_at, duration_minutes, time_zone, subject);
+        END IF;
+        IF size > 65536 THEN
+            PERFORM slotbell.refuse('SB010', 'the event is too large', format('It has %s bytes in all, 65536 is the limit.', size),
+                'Shorten details.description or the list of attendees.');
+        END IF;
         IF to_mailbox IS NULL THEN
-            RETURN NULL;
+            -- Nobody is enrolled. Whoever enrols this address now waits for this transaction, or was before it: look again.
+            PERFORM slotbell.hold_off_enrolment(at_address);
+            SELECT m.id INTO to_mailbox FROM slotbell.mailbox m WHERE m.address = at_address;
+            IF to_mailbox IS NULL THEN
+                RETURN NULL;
+            END IF;
         END IF;
     END IF;
 
@@ -153,8 +156,8 @@ BEGIN
     FROM stated
     RETURNING id INTO event_id;
     IF event_id IS NOT NULL THEN
-        -- For number_events().
-        PERFORM set_config('slotbell.events', CASE WHEN current_setting('slotbell.events', true) <> '' THEN 'several' ELSE 'one' END, true);
+        -- For number_events(). An assignment, for PERFORM would be a query.
+        noted := set_config('slotbell.events', CASE WHEN current_setting('slotbell.events', true) <> '' THEN 'several' ELSE 'one' END, true);
     END IF;
     RETURN event_id;
 END
