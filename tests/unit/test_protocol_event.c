@@ -300,8 +300,11 @@ static void what_no_client_reads_is_said_with_its_uid_alone(void **state)
 /* A cancel that cannot be told whole is one all the same; one that does not say of what is none. */
 static void a_spoiled_cancel_cancels_what_it_names_and_nothing_else(void **state)
 {
-	struct sb_event event = {
-		.seq = 7, .version = 8, .change = SB_CHANGE_CANCELLED, .uid = "b-1", .attendees = "7"};
+	struct sb_event event = {.seq = 7,
+				 .version = 8,
+				 .change = SB_CHANGE_CANCELLED,
+				 .uid = "b-1",
+				 .attendees = "7"};
 	struct sb_text text;
 
 	(void)state;
