@@ -255,3 +255,13 @@ def test_something_planted_that_depends_on_a_function_stops_no_upgrade(used):
     said = upgrade(used)
     assert any("address_lock" in line for line in said), said
     assert used.one("SELECT slotbell.schema_version()") == 9
+
+
+def test_a_mailbox_that_nobody_can_publish_to_any_more_is_named_by_its_number(sql_cluster, roles):
+    db = database(sql_cluster, BEFORE)
+    db.enrol("plain@example.com")
+    db.enrol("a,b@example.com")
+    said = [line for line in upgrade(db) if "SB001): " in line]
+    assert len(said) == 1 and said[0].endswith(": 2") and "a,b" not in said[0]
+    db.close()
+    sql_cluster.drop_database(db.name)

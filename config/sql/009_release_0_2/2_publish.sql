@@ -178,7 +178,12 @@ $drop$;
 DO $said$
 DECLARE
     links bigint := (SELECT count(*) FROM slotbell.event e WHERE slotbell.link_problem(e.details ->> 'join_url') IS NOT NULL);
+    odd text := (SELECT string_agg(m.id::text, ', ' ORDER BY m.id) FROM slotbell.mailbox m WHERE NOT slotbell.is_address(m.address));
 BEGIN
+    IF odd IS NOT NULL THEN
+        RAISE WARNING USING MESSAGE = format('slotbell.publish: the addresses of these mailboxes are not plain ones, and are refused from now on (SB001): %s', odd),
+            HINT = 'slotbellctl device enrol for NAME@DOMAIN as Outlook has it, then revoke the old devices.';
+    END IF;
     IF EXISTS (SELECT FROM slotbell.mailbox) THEN
         RAISE WARNING USING MESSAGE = 'slotbell.publish: a join_url must be an https link from now on (SB009)',
             DETAIL = format('%s events that wait have another one; plug-ins write those bookings without it.', links);
