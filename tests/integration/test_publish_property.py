@@ -143,7 +143,7 @@ def test_what_publish_takes_becomes_an_appointment(house):
 
 # A check as it was, or nearly: what it lets through is found.
 OLD_CHECKS = {
-    "the local year": ("check_booking", "IF (starts_at AT TIME ZONE time_zone)", "IF false AND (starts_at AT TIME ZONE time_zone)"),
+    "the local year": ("check_booking", "IF slotbell.local_time(starts_at, time_zone)", "IF false AND slotbell.local_time(starts_at, time_zone)"),
     "the uid's ends": ("check_uid", "WHEN uid ~ E'^", "WHEN false AND uid ~ E'^"),
     "the uid's controls": ("check_uid", "WHEN uid ~ E'[", "WHEN uid <> '' AND false AND uid ~ E'["),
     "an address": ("is_address", "AND address !~", "OR address !~"),
