@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from crowd import Crowd, enrol
+from ctl_support import wait_until
 from store_help import Proxy
 
 pytest_plugins = ["fixtures_daemon"]
@@ -39,6 +40,8 @@ def crowd_at(house, count, **settings):
 def statements(house):
     """{function: calls}, of a daemon that has ended: a backend tells what it counted when it goes."""
     assert house.daemons[-1].stop() == 0
+    wait_until(lambda: house.ctl.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'slotbelld_login' AND datname = current_database()") == [0],
+               "its backends are gone")
     found = dict(house.ctl.query("SELECT funcname, calls FROM pg_stat_user_functions WHERE schemaname = 'slotbell'"))
     return {name: found.get(name, 0) for name in ("authenticate", "next_events", "ack", "reconcile")}
 
