@@ -66,7 +66,8 @@ CREATE FUNCTION slotbell.clock_ms() RETURNS bigint
     AS 'SELECT least(pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint, 4000000000000000)';
 
 -- Writes the guard, where it is a minute behind the clock, or the server is another one or has another timeline. Waits for
--- nobody: who finds the row taken leaves it to the one who has it. Not under REPEATABLE READ, where it could fail the transaction.
+-- nobody: a session that finds the row locked leaves it to the one that holds the lock. Not under REPEATABLE READ, where it could fail the
+-- transaction.
 CREATE FUNCTION slotbell.renew_guard() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$

@@ -198,7 +198,7 @@ BEGIN
 END
 $$;
 
--- Cancels what a row has released, unless another row has it now: another key, another attached table, whoever's.
+-- Cancels what a row has released, unless another row has it now: a row with another key, or of another attached table.
 CREATE FUNCTION slotbell.cancel_released() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$

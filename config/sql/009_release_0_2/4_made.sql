@@ -136,7 +136,7 @@ CREATE FUNCTION slotbell.attach_triggers(target slotbell.attach_target, ring_fun
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Looked at before an event is queued, by whoever writes: so there is nothing of ours in it.
+    -- Evaluated with the writer's rights before an event is queued: so it uses nothing of ours.
     loud text := 'coalesce(lower(current_setting(''slotbell.quiet'', true)), '''') NOT IN (''on'', ''true'', ''yes'', ''1'')';
     part record;
     before text := (SELECT a.mapping FROM slotbell.attachment a WHERE a.oid = target.relation);
