@@ -121,7 +121,9 @@ def test_a_running_daemon_goes_on_through_the_upgrade_and_after_it_lost_its_conn
         # All was acked, so the old daemon's sweep takes it, under the schema of now.
         wait_until(lambda: house.ctl.query("SELECT count(*) FROM slotbell.event") == [0], "the sweep takes what was acked")
         assert house.ctl.query("SELECT state FROM slotbell.delivery") == ["written"] * 5
-        assert "too new" not in daemon.log_text() and "cannot sweep" not in daemon.log_text()
+        # Its sweep may have been at work when the connections ended.
+        failed = [line for line in daemon.log_text().splitlines() if "cannot sweep" in line and "closed the connection" not in line]
+        assert "too new" not in daemon.log_text() and failed == []
 
     run(story())
 
