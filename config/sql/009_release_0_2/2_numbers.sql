@@ -65,25 +65,37 @@ CREATE FUNCTION slotbell.clock_ms() RETURNS bigint
     LANGUAGE sql VOLATILE
     AS 'SELECT least(pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint, 4000000000000000)';
 
--- Writes the guard, where it is a minute behind the clock, or the server is another one or has another timeline. Waits for
--- nobody: a session that finds the row locked leaves it to the one that holds the lock. Not under REPEATABLE READ, where it could fail the
--- transaction.
+-- Locks the guard for writing, if nobody else has; readers go on. Waits for nobody. A table lock, for SKIP LOCKED may wait all the same:
+-- for the transaction that has a newer version of the row (heap_lock_updated_tuple). Not under REPEATABLE READ, where a newer version
+-- would fail the transaction.
+CREATE FUNCTION slotbell.try_guard() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE slotbell.guard IN EXCLUSIVE MODE NOWAIT;
+    -- The row was lost: a dump was restored without this table's data.
+    INSERT INTO slotbell.guard SELECT true WHERE NOT EXISTS (SELECT FROM slotbell.guard);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
+-- Writes the guard, where it is a minute behind the clock, or the server is another one or has another timeline.
 CREATE FUNCTION slotbell.renew_guard() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, slotbell, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RETURN;
+    IF NOT EXISTS (SELECT FROM slotbell.guard g WHERE g.only_one AND g.ms >= slotbell.clock_ms() - 60000
+            AND g.started_at = pg_postmaster_start_time() AND g.timeline = slotbell.timeline())
+        AND slotbell.try_guard() THEN
+        UPDATE slotbell.guard g SET ms = greatest(g.ms, slotbell.clock_ms()), started_at = pg_postmaster_start_time(),
+            system_id = h.system_id, timeline = h.timeline
+        FROM slotbell.history() h WHERE g.only_one;
     END IF;
-    -- The row was lost: a dump was restored without this table's data.
-    IF NOT EXISTS (SELECT FROM slotbell.guard) THEN
-        INSERT INTO slotbell.guard DEFAULT VALUES ON CONFLICT DO NOTHING;
-    END IF;
-    UPDATE slotbell.guard g SET ms = greatest(g.ms, slotbell.clock_ms()), started_at = pg_postmaster_start_time(), system_id = h.system_id, timeline = h.timeline
-    FROM slotbell.history() h WHERE g.only_one = (
-        SELECT free.only_one FROM slotbell.guard free
-        WHERE free.only_one AND (free.ms < slotbell.clock_ms() - 60000 OR free.started_at <> pg_postmaster_start_time() OR free.timeline <> slotbell.timeline())
-        FOR NO KEY UPDATE SKIP LOCKED);
 END
 $$;
 

@@ -408,8 +408,9 @@ AS $$
 DECLARE
     known boolean := slotbell.attend(instance, lease_seconds, sessions, devices, is_on);
 BEGIN
-    UPDATE slotbell.guard g SET seqs_until = clock_timestamp() + make_interval(secs => lease_seconds)
-    WHERE g.only_one = (SELECT free.only_one FROM slotbell.guard free WHERE free.only_one FOR NO KEY UPDATE SKIP LOCKED);
+    IF slotbell.try_guard() THEN
+        UPDATE slotbell.guard g SET seqs_until = clock_timestamp() + make_interval(secs => lease_seconds) WHERE g.only_one;
+    END IF;
     RETURN known;
 END
 $$;
