@@ -69,64 +69,33 @@ static void judge(struct sb_doctor *doctor, struct sb_finding *finding, const PG
 }
 
 /*
- * Attached tables that no session can resync, as release 0.1.0 could attach them. By the catalog
- * alone: the daemon's role may read that, and nothing of a table's owner runs.
+ * The attached tables for which a condition holds, by name. By the catalog alone: the daemon's role
+ * may read that, and nothing of a table's owner runs.
  */
-static const char attached_sql[] =
-	"SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I of %I', n.nspname, c.relname,"
-	" r.rolname), ', ' ORDER BY c.oid) FROM pg_catalog.pg_trigger t"
-	" JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
-	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-	" JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
-	" JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
-	" WHERE t.tgname = 'slotbell_ring' AND t.tgparentid = 0 AND c.relpersistence <> 't'"
-	"  AND p.proname ~ '^slotbell_ring_.' AND (r.rolsuper OR NOT r.rolcanlogin)"
-	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')";
+#define ATTACHED(condition)                                                                   \
+	"SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I of %I', n.nspname, c.relname," \
+	" r.rolname), ', ' ORDER BY c.oid) FROM pg_catalog.pg_trigger t"                      \
+	" JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"                                    \
+	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                           \
+	" JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"                                   \
+	" JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"                                      \
+	" WHERE t.tgname = 'slotbell_ring' AND t.tgparentid = 0 AND c.relpersistence <> 't'"  \
+	"  AND p.proname ~ '^slotbell_ring_.' AND (" condition ")"                            \
+	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')"
 
-/* Attached tables whose triggers are as release 0.1.0 made them: those of later releases have an
- * argument. */
-static const char attached_before_sql[] =
-	"SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I of %I', n.nspname, c.relname,"
-	" r.rolname), ', ' ORDER BY c.oid) FROM pg_catalog.pg_trigger t"
-	" JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
-	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-	" JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
-	" JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
-	" WHERE t.tgname = 'slotbell_ring' AND t.tgparentid = 0 AND c.relpersistence <> 't'"
-	"  AND p.proname ~ '^slotbell_ring_.' AND t.tgnargs = 0"
-	"  AND pg_catalog.pg_has_role(r.oid, 'slotbell_publisher', 'USAGE')";
-
-static void look_at_attached_before(struct sb_doctor *doctor, struct sb_finding *finding)
+/* Warns of attached tables. `tables`: an ATTACHED query. `seen`: what is said before their names.
+ */
+static void look_at_attached(struct sb_doctor *doctor, struct sb_finding *finding,
+			     const char *tables, const char *seen, const char *advice)
 {
 	char *why = NULL;
-	PGresult *result = sb_doctor_query(doctor->database, attached_before_sql, 0, NULL, &why);
+	PGresult *result = sb_doctor_query(doctor->database, tables, 0, NULL, &why);
 
 	if (!result) {
 		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
 	} else if (*PQgetvalue(result, 0, 0)) {
-		sb_saw(finding, SB_HEALTH_WARN,
-		       "attached by release 0.1.0, and rings as it did: %s",
-		       PQgetvalue(result, 0, 0));
-		sb_advise(finding, "attach it again with its mapping, as its owner: "
-				   "slotbell.attachment shows the mapping");
-	}
-	PQclear(result);
-	free(why);
-}
-
-static void look_at_attached(struct sb_doctor *doctor, struct sb_finding *finding)
-{
-	char *why = NULL;
-	PGresult *result = sb_doctor_query(doctor->database, attached_sql, 0, NULL, &why);
-
-	if (!result) {
-		sb_saw(finding, SB_HEALTH_FAIL, "%s", why);
-	} else if (*PQgetvalue(result, 0, 0)) {
-		sb_saw(finding, SB_HEALTH_WARN, "attached, and no session can resync it: %s",
-		       PQgetvalue(result, 0, 0));
-		sb_advise(finding,
-			  "give it to a role that can log in and is no superuser, and attach it "
-			  "again as that role");
+		sb_saw(finding, SB_HEALTH_WARN, "%s: %s", seen, PQgetvalue(result, 0, 0));
+		sb_advise(finding, "%s", advice);
 	}
 	PQclear(result);
 	free(why);
@@ -153,7 +122,14 @@ void sb_check_rights(struct sb_doctor *doctor, struct sb_finding *finding)
 	PQclear(result);
 	free(why);
 	if (finding->health == SB_HEALTH_OK)
-		look_at_attached(doctor, finding);
+		look_at_attached(doctor, finding, ATTACHED("r.rolsuper OR NOT r.rolcanlogin"),
+				 "attached, and no session can resync it",
+				 "give it to a role that can log in and is no superuser, and "
+				 "attach it again as that role");
+	/* The triggers of later releases have an argument. */
 	if (finding->health == SB_HEALTH_OK)
-		look_at_attached_before(doctor, finding);
+		look_at_attached(doctor, finding, ATTACHED("t.tgnargs = 0"),
+				 "attached by release 0.1.0, and rings as it did",
+				 "attach it again with its mapping, as its owner: "
+				 "slotbell.attachment shows the mapping");
 }

@@ -124,7 +124,7 @@ class Story:
                  f" INSERT INTO shop.{other} SELECT {self.some_id(other)}, host, uid, starts_at, title, off, notes FROM gone")  # fmt: skip
 
     def host(self):
-        """A host has another address, or goes; whoever changes that touches the appointments, which change nothing themselves."""
+        """A host has another address, or goes. The same transaction touches the appointments, which do not change themselves."""
         number = self.random.randint(1, 5)
         new = f"INSERT INTO shop.hosts VALUES ({number}, '{self.random.choice(MAILBOXES)}') ON CONFLICT (id) DO UPDATE SET email = excluded.email"
         self.run(self.random.choice([new, new, new, f"DELETE FROM shop.hosts WHERE id = {number}"]))

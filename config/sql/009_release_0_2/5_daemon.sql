@@ -223,10 +223,6 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    -- A client forgets what is acked: so it is on disk first, whatever the role has set.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
     IF cardinality(devices) = 1 AND cardinality(failed_item) = 0 AND cardinality(announced) = 0 AND session_nos IS NOT NULL THEN
         -- One ack and nothing beside, as nearly always: the same as below, of one device.
         SELECT d.acked, d.mailbox_id,
