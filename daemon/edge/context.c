@@ -1,22 +1,28 @@
-/* libwebsockets' context and vhost: on our loop, without a listener, timers or pings of its own. */
+/* See context.h. */
+#include "daemon/edge/context.h"
 #include "daemon/base/log.h"
-#include "daemon/edge/server_private.h"
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What each session has for what it receives, for ever: room for a control frame (RFC 6455 section
- * 5.5). A longer message comes in parts. */
-#define RX_BYTES 128
+/* A handshake ends by a deadline of the door's; the library's own, in seconds, must be later. */
+#define LATER_S 3600
 
-/* A client chooses among these by Sec-WebSocket-Protocol; the first, plain HTTP, has a name that
- * none can send. */
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		    size_t len)
+{
+	struct sb_context *context = lws_context_user(lws_get_context(wsi));
+
+	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+		context->tls = user;
+		sb_tls_setup(user, context->connections->tls);
+		return 0;
+	}
+	return sb_connections_callback(wsi, reason, in, len);
+}
+
 static const struct lws_protocols protocols[] = {
-	{.name = "/http", .callback = sb_http_callback, .rx_buffer_size = 512},
-	{.name = "slotbell.v1",
-	 .callback = sb_ws_callback,
-	 .rx_buffer_size = RX_BYTES,
-	 .tx_packet_size = 16384},
+	{.name = SB_TLS_PROTOCOL, .callback = callback},
 	{0},
 };
 
@@ -44,33 +50,33 @@ static int lowest_free(void)
 	return fd;
 }
 
-int sb_context_new(struct sb_server *server)
+int sb_context_new(struct sb_context *context, uv_loop_t *loop)
 {
-	void *loops[] = {server->loop};
+	void *loops[] = {loop};
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
 			   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
 		.foreign_loops = loops,
-		.pt_serv_buf_size = 16448,
-		.max_http_header_data = 8192, /* a page's cookies may be many */
-		.timeout_secs = 30,
-		.user = server,
+		.pt_serv_buf_size = LWS_PRE + SB_RECORD_MAX,
+		.timeout_secs = LATER_S,
+		.user = context,
 		.retry_and_idle_policy = &no_policy,
 	};
 
 	lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
-	server->context = lws_create_context(&info);
-	if (!server->context)
+	context->lws = lws_create_context(&info);
+	if (!context->lws)
 		return -1;
 	info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
 	info.vhost_name = "slotbell";
 	info.protocols = protocols;
-	info.alpn = "http/1.1";
-	info.keepalive_timeout = 0; /* keep.c's */
-	server->vhost = lws_create_vhost(server->context, &info);
-	server->descriptors = lowest_free() + SPARE;
-	return server->vhost ? 0 : -1;
+	context->connections->vhost = lws_create_vhost(context->lws, &info);
+	context->descriptors = lowest_free() + SPARE;
+	if (!context->connections->vhost || !context->tls)
+		return -1;
+	sb_tls_set_alpn(context->tls);
+	return 0;
 }
 
 /*
@@ -79,11 +85,20 @@ int sb_context_new(struct sb_server *server)
  * connection to the database say, would lose it. So no number that may be the
  * pipe's is left free; what is put there stays until the process ends.
  */
-void sb_context_destroy(struct sb_server *server)
+void sb_context_destroy(struct sb_context *context)
 {
-	lws_context_destroy(server->context);
-	for (int fd = 0; fd < server->descriptors; fd++) {
+	if (!context->lws)
+		return;
+	lws_context_destroy(context->lws);
+	for (int fd = 0; fd < context->descriptors; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)
 			(void)fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, fd);
 	}
+}
+
+void sb_context_destroy_again(struct sb_context *context)
+{
+	if (context->lws)
+		lws_context_destroy(context->lws);
+	context->lws = NULL;
 }

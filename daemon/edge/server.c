@@ -1,173 +1,50 @@
-/*
- * libwebsockets on the daemon's loop, and the life of a connection.
- *
- * Sessions wake their links at any time; what is woken is served at the end of
- * the same turn of the loop, outside of all callbacks. So core is never
- * entered twice, and one turn's news go out in one write per session.
- */
+/* The parts of the server, and their end; see server.h. */
 #include "daemon/edge/server.h"
-#include "daemon/edge/exchange.h"
-#include "daemon/edge/tickets.h"
+#include "daemon/edge/connection.h"
+#include "daemon/edge/context.h"
+#include "daemon/edge/tls/tickets.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <utlist.h>
 
-/* A socket that took no more, and of which nobody tells us when it does, is tried again after this.
- */
-#define RETRY_MS 100
+struct sb_server {
+	uv_loop_t *loop;
+	struct sb_ticket_keys *own_ticket_keys; /* where the configuration has none; owned */
+	struct sb_tls tls;
+	struct sb_connections connections;
+	struct sb_context context;
+	struct sb_http http;
+	struct sb_door *door;
+	uv_prepare_t before_poll;
+	uv_check_t after_poll;
+	uv_idle_t more_to_serve; /* active: the door has some that may come in */
+	uv_timer_t destroy_again;
+	int handles; /* of ours, open */
+	sb_server_closed *on_closed;
+	void *on_closed_data;
+};
 
-struct sb_server *sb_server_of(struct lws *wsi)
+/* ---- what the door asks ---- */
+
+static void *admit(void *user, struct sb_visitor *visitor, int fd)
 {
-	return lws_context_user(lws_get_context(wsi));
+	struct sb_server *server = user;
+
+	return sb_connection_new(&server->connections, visitor, fd);
 }
 
-struct sb_connection *sb_connection_of(struct lws *wsi)
+static void evict(void *owner)
 {
-	return lws_get_opaque_user_data(wsi);
+	sb_connection_drop(owner);
 }
 
-void sb_connection_ready(struct sb_connection *connection)
+static void release(void *owner)
 {
-	if (connection->is_ready || connection->deaf)
-		return;
-	connection->is_ready = true;
-	DL_APPEND2(connection->server->ready, connection, ready_prev, ready_next);
+	sb_connection_ready(owner);
 }
 
-void sb_connection_wake(struct sb_link *link)
-{
-	sb_connection_ready((struct sb_connection *)(void *)link);
-}
+static const struct sb_door_ops door_ops = {.admit = admit, .evict = evict, .release = release};
 
-void sb_connection_cut(struct sb_link *link)
-{
-	struct sb_connection *connection = (struct sb_connection *)(void *)link;
-
-	connection->to_cut = true;
-	connection->deaf = false;
-	sb_connection_ready(connection);
-}
-
-static void not_ready(struct sb_connection *connection)
-{
-	if (!connection->is_ready)
-		return;
-	connection->is_ready = false;
-	DL_DELETE2(connection->server->ready, connection, ready_prev, ready_next);
-}
-
-struct sb_connection *sb_connection_new(struct sb_server *server)
-{
-	struct sb_connection *connection = calloc(1, sizeof(*connection));
-
-	if (!connection)
-		return NULL;
-	connection->server = server;
-	server->connections++;
-	return connection;
-}
-
-void sb_connection_shake(struct sb_connection *connection)
-{
-	struct sb_server *server = connection->server;
-
-	connection->opening = true;
-	server->opening++;
-	if (server->opening > server->stats.handshakes_peak)
-		server->stats.handshakes_peak = server->opening;
-	sb_deadline_start(&connection->deadline, &server->slots, uv_now(server->loop));
-}
-
-/* Who takes it comes at the end of this turn of the loop. */
-static void release_slot(struct sb_connection *connection)
-{
-	if (!connection->opening)
-		return;
-	connection->opening = false;
-	connection->server->opening--;
-}
-
-void sb_connection_adopt(struct sb_connection *connection)
-{
-	struct sb_server *server = connection->server;
-	lws_adopt_desc_t adoption = {
-		.vh = server->vhost,
-		.fd.sockfd = connection->fd,
-		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
-		.opaque = connection,
-	};
-	struct lws *wsi;
-
-	connection->adopted = true;
-	server->adopting = connection;
-	server->adoption_failed = false;
-	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
-	server->adopting = NULL;
-	/*
-	 * The descriptor is libwebsockets' now, whatever came of it: its number may
-	 * already be another's. One that failed goes with its own destroy callback,
-	 * which may have been already; where lws forgot it for want of memory, its
-	 * deadline remembers.
-	 */
-	if (!server->adoption_failed) {
-		connection->wsi = wsi;
-		sb_tls_follow(connection, wsi);
-	}
-}
-
-void sb_connection_opened(struct sb_connection *connection)
-{
-	release_slot(connection);
-	sb_deadline_stop(&connection->deadline);
-	sb_keep_end(connection, true);
-	sb_guard_open(connection);
-}
-
-void sb_connection_gone(struct sb_connection *connection)
-{
-	struct sb_server *server = connection->server;
-
-	if (connection->adopted && !connection->handshaken)
-		server->handshakes[SB_HANDSHAKE_FAILED]++;
-	not_ready(connection);
-	release_slot(connection);
-	sb_deadline_stop(&connection->deadline);
-	sb_arrival_drop(connection->arrival);
-	sb_keep_end(connection, false);
-	sb_guard_leave(connection);
-	sb_session_gone(connection->session);
-	sb_request_forget_token(connection->token);
-	sb_exchange_free(connection->exchange);
-	sb_ws_forget_message(connection);
-	if (connection == server->adopting)
-		server->adoption_failed = true;
-	server->connections--;
-	free(connection);
-}
-
-void sb_connection_kill(struct sb_connection *connection)
-{
-	connection->deaf = true;
-	/* Else lws would first flush what it holds back, to one that takes nothing, until a timer
-	 * of its own rings, which is set from here and so may be late. */
-	if (lws_partial_buffered(connection->wsi))
-		(void)shutdown(lws_get_socket_fd(connection->wsi), SHUT_RDWR);
-	lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
-}
-
-static void serve_ready(struct sb_server *server)
-{
-	while (server->ready) {
-		struct sb_connection *connection = server->ready;
-
-		not_ready(connection);
-		if (connection->to_cut)
-			sb_connection_kill(connection);
-		else if (connection->flush && !sb_guard_holds(connection))
-			connection->flush(connection);
-	}
-}
+/* ---- the loop's turns ---- */
 
 static void on_idle(uv_idle_t *handle)
 {
@@ -178,9 +55,8 @@ static void on_before_poll(uv_prepare_t *handle)
 {
 	struct sb_server *server = handle->data;
 
-	serve_ready(server);
-	sb_room_serve(server);
-	if (sb_room_may_serve(server))
+	sb_connections_serve(&server->connections);
+	if (server->door && sb_door_serve(server->door))
 		(void)uv_idle_start(&server->more_to_serve, on_idle);
 	else
 		(void)uv_idle_stop(&server->more_to_serve);
@@ -188,62 +64,22 @@ static void on_before_poll(uv_prepare_t *handle)
 
 static void on_after_poll(uv_check_t *handle)
 {
-	serve_ready(handle->data);
-}
+	struct sb_server *server = handle->data;
 
-static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
-{
-	struct sb_deadline *due = sb_deadlines_take(queue, now);
-
-	return due ? (struct sb_connection *)(void *)((char *)due -
-						      offsetof(struct sb_connection, deadline))
-		   : NULL;
+	sb_connections_serve(&server->connections);
 }
 
 void sb_server_tick(struct sb_server *server)
 {
-	uint64_t now = uv_now(server->loop);
-	struct sb_connection *connection;
-
-	sb_exchange_retry_full(server);
-	/* First its place in the queue, then, when all its time is over, the connection. */
-	while ((connection = take(&server->slots, now))) {
-		release_slot(connection);
-		sb_deadline_start(&connection->deadline, &server->openings, now);
-	}
-	while ((connection = take(&server->openings, now))) {
-		if (connection->stage == SB_STAGE_WAITING && !server->leaving) {
-			sb_room_overdue(connection);
-			continue;
-		}
-		if (connection->stage < SB_STAGE_OPEN && !server->leaving)
-			sb_guard_count(server, connection->address, SB_TURNED_AWAY_SLOW);
-		if (connection->wsi)
-			sb_connection_kill(connection);
-		else
-			sb_connection_gone(connection);
-	}
-	while ((connection = take(&server->kept, now)))
-		sb_connection_kill(connection);
-	sb_guard_tick(server);
-	sb_room_tick(server);
+	sb_http_tick(&server->http);
+	sb_door_tick(server->door);
 }
 
 uint64_t sb_server_due_ms(const struct sb_server *server)
 {
-	const struct sb_deadlines *const queues[] = {
-		&server->slots,	   &server->openings, &server->kept,
-		&server->patience, &server->holds,    NULL,
-	};
-	uint64_t first = server->full ? uv_now(server->loop) + RETRY_MS : UINT64_MAX;
+	uint64_t http = sb_http_due_ms(&server->http), door = sb_door_due_ms(server->door);
 
-	for (const struct sb_deadlines *const *queue = queues; *queue; queue++) {
-		uint64_t due = sb_deadlines_due_ms(*queue);
-
-		if (due < first)
-			first = due;
-	}
-	return first;
+	return http < door ? http : door;
 }
 
 static void init_handles(struct sb_server *server)
@@ -261,9 +97,30 @@ static void init_handles(struct sb_server *server)
 	(void)uv_check_start(&server->after_poll, on_after_poll);
 }
 
+/* ---- its life ---- */
+
 static void ignore_closed(void *data)
 {
 	(void)data;
+}
+
+static void take_config(struct sb_server *server, const struct sb_server_config *config)
+{
+	server->tls.identity = config->identity;
+	server->tls.ticket_keys =
+		config->ticket_keys ? config->ticket_keys : server->own_ticket_keys;
+}
+
+static void connect_parts(struct sb_server *server, struct sb_hub *hub)
+{
+	server->connections = (struct sb_connections){
+		.loop = server->loop,
+		.hub = hub,
+		.tls = &server->tls,
+		.begin = sb_http_begin,
+		.begin_data = &server->http,
+	};
+	server->context.connections = &server->connections;
 }
 
 struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
@@ -277,30 +134,27 @@ struct sb_server *sb_server_new(uv_loop_t *loop, struct sb_hub *hub,
 	if (!server)
 		return NULL;
 	server->loop = loop;
-	server->hub = hub;
-	server->config = config;
-	server->problem = ret_problem;
-	server->openings.wait_ms = config->opening_ms;
-	server->slots.wait_ms = SB_SLOT_MS;
-	sb_keep_configure(server);
-	sb_room_init(server);
-	sb_guard_init(server);
-	init_handles(server);
 	server->own_ticket_keys = sb_ticket_keys_random();
-	if (!server->own_ticket_keys || sb_context_new(server) != 0 || sb_door_open(server) != 0) {
+	take_config(server, config);
+	connect_parts(server, hub);
+	init_handles(server);
+	if (server->own_ticket_keys && sb_context_new(&server->context, loop) == 0)
+		server->door = sb_door_new(loop, config->address, config->listener, &config->door,
+					   &door_ops, server, ret_problem->detail,
+					   sizeof(ret_problem->detail));
+	if (!server->door) {
 		sb_server_close(server, ignore_closed, NULL);
 		return NULL;
 	}
-	server->problem = NULL;
+	sb_http_init(&server->http, loop, hub, server->door, &config->http);
 	return server;
 }
 
 void sb_server_configure(struct sb_server *server, const struct sb_server_config *config)
 {
-	server->config = config;
-	if (!server->leaving)
-		sb_deadlines_set_wait(&server->openings, config->opening_ms, uv_now(server->loop));
-	sb_keep_configure(server);
+	take_config(server, config);
+	sb_door_configure(server->door, &config->door);
+	sb_http_configure(&server->http, &config->http);
 }
 
 uint16_t sb_server_port(const struct sb_server *server)
@@ -310,30 +164,30 @@ uint16_t sb_server_port(const struct sb_server *server)
 
 size_t sb_server_connections(const struct sb_server *server)
 {
-	return server->connections;
+	return sb_door_count(server->door);
 }
 
 void sb_server_get_stats(const struct sb_server *server, struct sb_server_stats *ret_stats)
 {
-	*ret_stats = (struct sb_server_stats){.connections = server->connections,
-					      .opening = server->opening};
-	memcpy(ret_stats->handshakes, server->handshakes, sizeof(server->handshakes));
+	struct sb_door_stats door;
+
+	sb_door_get_stats(server->door, &door);
+	*ret_stats = (struct sb_server_stats){.connections = sb_door_count(server->door),
+					      .opening = door.handshakes,
+					      .kept = server->http.kept_count,
+					      .requests_kept = server->http.requests_kept};
+	memcpy(ret_stats->handshakes, server->tls.handshakes, sizeof(server->tls.handshakes));
 }
 
 void sb_server_get_door_stats(const struct sb_server *server, struct sb_door_stats *ret_stats)
 {
-	*ret_stats = server->stats;
-	ret_stats->handshakes = server->opening;
-	ret_stats->queued = server->queued;
-	ret_stats->addresses = sb_addresses_count(&server->addresses);
+	sb_door_get_stats(server->door, ret_stats);
 }
 
 void sb_server_stop_accepting(struct sb_server *server)
 {
-	sb_door_close(server);
-	server->leaving = true;
-	sb_deadlines_set_wait(&server->openings, SB_LEAVING_MS, uv_now(server->loop));
-	sb_keep_configure(server);
+	sb_door_stop_accepting(server->door);
+	sb_http_leave(&server->http);
 }
 
 /* ---- the end ---- */
@@ -344,7 +198,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
 	if (--server->handles)
 		return;
-	sb_guard_fini(server);
+	sb_door_free(server->door);
 	server->on_closed(server->on_closed_data);
 	sb_ticket_keys_free(server->own_ticket_keys);
 	free(server);
@@ -369,9 +223,7 @@ static void on_destroy_again(uv_timer_t *timer)
 	uv_walk(server->loop, note_closing, &is_closing);
 	if (is_closing)
 		return;
-	if (server->context)
-		lws_context_destroy(server->context);
-	server->context = NULL;
+	sb_context_destroy_again(&server->context);
 	uv_close((uv_handle_t *)&server->before_poll, on_handle_closed);
 	uv_close((uv_handle_t *)&server->after_poll, on_handle_closed);
 	uv_close((uv_handle_t *)&server->more_to_serve, on_handle_closed);
@@ -382,12 +234,8 @@ void sb_server_close(struct sb_server *server, sb_server_closed *on_closed, void
 {
 	server->on_closed = on_closed;
 	server->on_closed_data = data;
-	sb_door_close(server);
-	sb_arrivals_close(server);
-	sb_room_close(server);
-	if (!server->problem)
-		sb_guard_log(server);
-	if (server->context)
-		sb_context_destroy(server);
+	if (server->door)
+		sb_door_close(server->door);
+	sb_context_destroy(&server->context);
 	(void)uv_timer_start(&server->destroy_again, on_destroy_again, 1, 1);
 }

@@ -9,23 +9,15 @@
  * `data` is the very message that a websocket would have brought, `id` its
  * cursor. Acks come by requests of their own.
  */
-#include "daemon/edge/exchange.h"
+#include "daemon/edge/http/exchange.h"
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
-/* What goes out together: one TLS record's plaintext, RFC 8446 section 5.1. */
-#define BURST_BYTES 16384
 /* A chunk's size, RFC 9112 section 7.1; of fixed width, so that it can be filled in afterwards. */
 #define CHUNK_HEAD "00000000\r\n"
 
-static const struct sb_link_ops stream_link = {.transport = SB_TRANSPORT_STREAM,
-					       .wake = sb_connection_wake,
-					       .cut = sb_connection_cut,
-					       .return_ms = sb_guard_link_return_ms};
+static const struct sb_link_ops stream_link = SB_CONNECTION_LINK(SB_TRANSPORT_STREAM);
 
 /* ---- the text of it ---- */
 
@@ -59,7 +51,7 @@ static bool moves_cursor(enum sb_server_type type)
 	return type == SB_SERVER_BOOKING || type == SB_SERVER_RESET || type == SB_SERVER_LIVE;
 }
 
-static void append_event(struct sb_connection *connection, struct sb_text *text,
+static void append_event(struct sb_exchange *exchange, struct sb_text *text,
 			 const struct sb_frame *frame)
 {
 	char cursor[SB_CURSOR_MAX + 1];
@@ -72,7 +64,7 @@ static void append_event(struct sb_connection *connection, struct sb_text *text,
 	}
 	if (frame->type == SB_SERVER_GOODBYE) {
 		sb_text_append_string(text, "\nretry: ");
-		sb_text_append_int(text, sb_session_return_ms(connection->session));
+		sb_text_append_int(text, sb_session_return_ms(exchange->connection->session));
 	}
 	sb_text_append_string(text, "\ndata: ");
 	sb_text_append(text, frame->bytes, frame->len); /* JSON of ours has no line break */
@@ -82,21 +74,34 @@ static void append_event(struct sb_connection *connection, struct sb_text *text,
 /* ---- out ---- */
 
 /* The first of it: status and headers, and the empty line after them. */
-static void begin_stream(struct sb_connection *connection)
+static void begin_stream(struct sb_exchange *exchange)
 {
-	connection->exchange->started = true;
-	sb_reply_head(connection, 200,
-		      "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
-		      "X-Accel-Buffering: no\r\n\r\n");
+	exchange->started = true;
+	/* In HTTP/1.0 it goes on until the connection's end, RFC 9112 section 6.3. */
+	sb_reply_head(exchange, 200,
+		      exchange->is_1_0 ? "" : "Transfer-Encoding: chunked\r\n");
+	sb_text_append_string(&exchange->out,
+			      "Content-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\r\n");
+}
+
+/* Where it begins. HTTP/1.0 has no chunks. */
+static size_t begin_chunk(struct sb_exchange *exchange)
+{
+	size_t start = exchange->out.len;
+
+	if (!exchange->is_1_0)
+		sb_text_append_string(&exchange->out, CHUNK_HEAD);
+	return start;
 }
 
 /* Closes the chunk that began at `start`, or takes it back when nothing is in it. */
-static void end_chunk(struct sb_text *out, size_t start)
+static void end_chunk(struct sb_exchange *exchange, size_t start)
 {
+	struct sb_text *out = &exchange->out;
 	size_t len = out->len - start - strlen(CHUNK_HEAD);
 	char head[sizeof(CHUNK_HEAD)];
 
-	if (sb_text_failed(out))
+	if (exchange->is_1_0 || sb_text_failed(out))
 		return; /* the connection goes for it */
 	if (!len) {
 		out->len = start;
@@ -108,99 +113,80 @@ static void end_chunk(struct sb_text *out, size_t start)
 	sb_text_append_string(out, "\r\n");
 }
 
-/* Whether the peer still listens. libwebsockets does not read here, so nobody else would notice. */
-static bool is_connected(struct sb_connection *connection)
+static void add_heartbeat(struct sb_exchange *exchange)
 {
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	return getsockopt(lws_get_socket_fd(connection->wsi), IPPROTO_TCP, TCP_INFO, &info, &len) ==
-		       0 &&
-	       info.tcpi_state == TCP_ESTABLISHED;
-}
-
-static void add_heartbeat(struct sb_connection *connection)
-{
-	sb_text_append_string(&connection->exchange->out, ":\n\n");
-	/* No echo comes back over a stream; TCP's word has to do (TCP_USER_TIMEOUT, arrival.c). */
-	if (is_connected(connection))
-		sb_session_heard(connection->session);
-}
-
-static void end_session(struct sb_connection *connection)
-{
-	sb_session_gone(connection->session);
-	connection->session = NULL;
+	sb_text_append_string(&exchange->out, ":\n\n");
+	/* No echo comes back over a stream. A peer that ends is noticed by its end, one that is
+	 * silent by TCP (TCP_USER_TIMEOUT, arrival.c), and one that does not read by a full
+	 * socket, for which nothing is pulled. */
+	sb_session_heard(exchange->connection->session);
 }
 
 /* The session was ended before the stream began: an answer of another status. */
-static void refuse(struct sb_connection *connection, struct sb_frame *words)
+static void refuse(struct sb_exchange *exchange, struct sb_frame *words)
 {
-	sb_reply_reason(connection, words);
+	sb_reply_reason(exchange, words);
 	sb_frame_unref(words);
-	end_session(connection);
+	sb_connection_end_session(exchange->connection);
 }
 
 /* Pulls until nothing is left or the chunk is full. */
-static void pull_chunk(struct sb_connection *connection)
+static void pull_chunk(struct sb_exchange *exchange)
 {
-	struct sb_text *out = &connection->exchange->out;
-	size_t start = out->len;
+	struct sb_text *out = &exchange->out;
+	size_t start = begin_chunk(exchange);
 	enum sb_pull pull = SB_PULL_FRAME;
 	struct sb_frame *frame;
 
-	sb_text_append_string(out, CHUNK_HEAD);
-	while (pull != SB_PULL_CLOSE && out->len - start < BURST_BYTES && !sb_text_failed(out)) {
-		pull = sb_session_pull(connection->session, &frame);
+	while (pull != SB_PULL_CLOSE && out->len - start < SB_RECORD_MAX && !sb_text_failed(out)) {
+		pull = sb_session_pull(exchange->connection->session, &frame);
 		if (pull == SB_PULL_NONE)
 			break;
 		if (pull == SB_PULL_FRAME) {
-			append_event(connection, out, frame);
+			append_event(exchange, out, frame);
 			sb_frame_unref(frame);
 		} else if (pull == SB_PULL_PING) {
-			add_heartbeat(connection);
+			add_heartbeat(exchange);
 		}
 	}
-	end_chunk(out, start);
+	end_chunk(exchange, start);
 	if (pull != SB_PULL_CLOSE)
 		return;
-	sb_text_append_string(out, "0\r\n\r\n");
-	sb_reply_end(connection);
-	end_session(connection);
+	if (!exchange->is_1_0)
+		sb_text_append_string(out, "0\r\n\r\n");
+	sb_reply_end(exchange);
+	sb_connection_end_session(exchange->connection);
 }
 
 /* Until there is something to say, nobody knows with which status. */
-static void fill(struct sb_connection *connection)
+static void fill(struct sb_exchange *exchange)
 {
-	struct sb_text *out = &connection->exchange->out;
 	struct sb_frame *frame = NULL;
 	enum sb_pull pull;
 	size_t start;
 
-	if (!connection->session)
+	if (!exchange->connection->session)
 		return;
-	if (!connection->exchange->started) {
-		pull = sb_session_pull(connection->session, &frame);
+	if (!exchange->started) {
+		pull = sb_session_pull(exchange->connection->session, &frame);
 		if (pull == SB_PULL_NONE)
 			return;
-		if (pull != SB_PULL_FRAME || sb_reply_is_refusal(connection)) {
-			refuse(connection, frame);
+		if (pull != SB_PULL_FRAME || sb_reply_is_refusal(exchange)) {
+			refuse(exchange, frame);
 			return;
 		}
-		begin_stream(connection);
-		start = out->len;
-		sb_text_append_string(out, CHUNK_HEAD);
-		append_event(connection, out, frame);
+		begin_stream(exchange);
+		start = begin_chunk(exchange);
+		append_event(exchange, &exchange->out, frame);
 		sb_frame_unref(frame);
-		end_chunk(out, start);
+		end_chunk(exchange, start);
 	}
-	pull_chunk(connection);
+	pull_chunk(exchange);
 }
 
-void sb_stream_begin(struct sb_connection *connection, const struct sb_opening *opening,
+void sb_stream_begin(struct sb_exchange *exchange, const struct sb_opening *opening,
 		     const char *token)
 {
-	connection->link.ops = &stream_link;
-	connection->exchange->fill = fill;
-	sb_exchange_open(connection, opening, token);
+	exchange->fill = fill;
+	sb_exchange_open(exchange, &stream_link, opening, token);
 }

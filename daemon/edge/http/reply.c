@@ -3,7 +3,7 @@
  *
  * All goes into the exchange's `out`, which is sent at the end of the turn.
  */
-#include "daemon/edge/exchange.h"
+#include "daemon/edge/http/exchange.h"
 #include "protocol/message.h"
 #include "protocol/reason.h"
 #include <stdio.h>
@@ -33,10 +33,20 @@ static const char *phrase(int status)
 		return "Length Required";
 	case 413:
 		return "Content Too Large";
+	case 414:
+		return "URI Too Long";
+	case 417:
+		return "Expectation Failed";
 	case 426:
 		return "Upgrade Required";
 	case 429:
 		return "Too Many Requests";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 501:
+		return "Not Implemented";
+	case 505:
+		return "HTTP Version Not Supported";
 	default:
 		return "Service Unavailable";
 	}
@@ -63,21 +73,21 @@ static int status_of(enum sb_reason reason)
 	}
 }
 
-void sb_reply_end(struct sb_connection *connection)
+void sb_reply_end(struct sb_exchange *exchange)
 {
-	connection->exchange->ended = true;
+	exchange->ended = true;
 	/* It has as long to take the answer as it had to ask. */
-	sb_deadline_start(&connection->deadline, &connection->server->openings,
-			  uv_now(connection->server->loop));
-	sb_connection_ready(connection);
+	sb_deadline_stop(&exchange->deadline);
+	sb_deadline_start(&exchange->deadline, &exchange->http->bodies,
+			  uv_now(exchange->http->loop));
+	sb_connection_ready(exchange->connection);
 }
 
-void sb_reply_head(struct sb_connection *connection, int status, const char *more)
+void sb_reply_head(struct sb_exchange *exchange, int status, const char *more)
 {
-	struct sb_exchange *exchange = connection->exchange;
 	struct sb_text *out = &exchange->out;
 
-	exchange->keeps = sb_keep_may(connection);
+	exchange->keeps = sb_keep_may(exchange);
 	sb_text_append_string(out, "HTTP/1.1 ");
 	sb_text_append_int(out, status);
 	sb_text_append_string(out, " ");
@@ -85,12 +95,12 @@ void sb_reply_head(struct sb_connection *connection, int status, const char *mor
 	sb_text_append_string(out, "\r\nCache-Control: no-store\r\nConnection: ");
 	if (exchange->keeps) {
 		sb_text_append_string(out, "keep-alive\r\nKeep-Alive: timeout=");
-		sb_text_append_int(out, connection->server->config->keep_alive_ms / 1000);
+		sb_text_append_int(out, exchange->http->config->keep_alive_ms / 1000);
 	} else {
 		sb_text_append_string(out, "close");
 	}
 	sb_text_append_string(out, "\r\n");
-	if (exchange->origin[0]) {
+	if (exchange->origin) {
 		sb_text_append_string(out, "Access-Control-Allow-Origin: ");
 		sb_text_append_string(out, exchange->origin);
 		sb_text_append_string(out, "\r\nAccess-Control-Expose-Headers: Retry-After\r\n"
@@ -109,27 +119,28 @@ static void append_retry(struct sb_text *text, uint32_t retry_ms)
 	sb_text_append_string(text, "\r\n");
 }
 
-static void reply(struct sb_connection *connection, int status, const char *headers,
+static void reply(struct sb_exchange *exchange, int status, const char *headers,
 		  uint32_t retry_ms, const char *body, size_t len)
 {
-	struct sb_text *out = &connection->exchange->out;
+	struct sb_text *out = &exchange->out;
 
-	sb_reply_head(connection, status, headers);
+	sb_reply_head(exchange, status, headers);
 	append_retry(out, retry_ms);
 	sb_text_append_string(out, "Content-Length: ");
 	sb_text_append_int(out, (int64_t)len);
 	sb_text_append_string(out, "\r\n\r\n");
-	sb_text_append(out, body, len);
-	sb_reply_end(connection);
+	if (!exchange->is_head)
+		sb_text_append(out, body, len);
+	sb_reply_end(exchange);
 }
 
-void sb_reply_json(struct sb_connection *connection, int status, const char *body, size_t len,
+void sb_reply_json(struct sb_exchange *exchange, int status, const char *body, size_t len,
 		   uint32_t retry_ms)
 {
-	reply(connection, status, "Content-Type: application/json\r\n", retry_ms, body, len);
+	reply(exchange, status, "Content-Type: application/json\r\n", retry_ms, body, len);
 }
 
-void sb_reply_problem(struct sb_connection *connection, int status, const char *detail,
+void sb_reply_problem(struct sb_exchange *exchange, int status, const char *detail,
 		      const char *reason, uint32_t retry_ms, const char *headers)
 {
 	struct sb_text body;
@@ -153,13 +164,18 @@ void sb_reply_problem(struct sb_connection *connection, int status, const char *
 		sb_text_append_int(&body, retry_ms);
 	}
 	sb_text_append_string(&body, "}\n");
-	reply(connection, status, all, retry_ms, body.data ? body.data : "", body.len);
+	reply(exchange, status, all, retry_ms, body.data ? body.data : "", body.len);
 	sb_text_fini(&body);
 }
 
-void sb_reply_reason(struct sb_connection *connection, const struct sb_frame *words)
+void sb_reply_no_memory(struct sb_exchange *exchange)
 {
-	enum sb_reason reason = sb_session_reason(connection->session);
+	sb_reply_problem(exchange, 503, "out of memory", sb_reason_word(SB_REASON_BUSY), 1000, "");
+}
+
+void sb_reply_reason(struct sb_exchange *exchange, const struct sb_frame *words)
+{
+	enum sb_reason reason = sb_session_reason(exchange->connection->session);
 	struct sb_server_message message = {0};
 	struct sb_refusal refusal;
 	const char *detail = sb_reason_word(reason);
@@ -167,14 +183,14 @@ void sb_reply_reason(struct sb_connection *connection, const struct sb_frame *wo
 	if (words && words->type == SB_SERVER_ERROR &&
 	    sb_server_message_decode(words->bytes, words->len, &message, &refusal) == 0)
 		detail = message.detail;
-	sb_reply_problem(connection, status_of(reason), detail, sb_reason_word(reason),
-			 sb_session_return_ms(connection->session), "");
+	sb_reply_problem(exchange, status_of(reason), detail, sb_reason_word(reason),
+			 sb_session_return_ms(exchange->connection->session), "");
 	sb_server_message_fini(&message);
 }
 
-bool sb_reply_is_refusal(const struct sb_connection *connection)
+bool sb_reply_is_refusal(const struct sb_exchange *exchange)
 {
-	enum sb_reason reason = sb_session_reason(connection->session);
+	enum sb_reason reason = sb_session_reason(exchange->connection->session);
 
 	return reason != SB_REASON_LOST && reason != SB_REASON_BYE;
 }

@@ -10,11 +10,11 @@
  *
  * Keys never change once made, and may be made in any thread.
  */
-#ifndef SB_EDGE_TICKETS_H
-#define SB_EDGE_TICKETS_H
+#ifndef SB_EDGE_TLS_TICKETS_H
+#define SB_EDGE_TLS_TICKETS_H
 
 #include "daemon/base/ticket_file.h"
-#include "daemon/edge/server.h"
+#include "daemon/edge/problem.h"
 #include <stdbool.h>
 
 struct sb_ticket_keys;

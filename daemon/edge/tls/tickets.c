@@ -1,6 +1,6 @@
 /* Ticket keys, and OpenSSL's question for them; see tickets.h. */
-#include "daemon/edge/tickets.h"
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/tls/tickets.h"
+#include "daemon/edge/tls/setup.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
@@ -206,21 +206,19 @@ static int unseal(const struct sb_ticket_keys *keys, bool once, const unsigned c
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		     EVP_MAC_CTX *mac, int encrypt)
 {
-	const struct sb_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	const struct sb_ticket_keys *keys =
-		server->config->ticket_keys ? server->config->ticket_keys : server->own_ticket_keys;
+	const struct sb_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const struct sb_ticket_keys *keys = tls->ticket_keys;
 
 	if (encrypt)
 		return seal(&keys->keys[0], name, iv, cipher, mac);
 	return unseal(keys, SSL_version(ssl) == TLS1_3_VERSION, name, iv, cipher, mac);
 }
 
-void sb_tickets_setup(SSL_CTX *tls, struct sb_server *server)
+void sb_tickets_setup(SSL_CTX *tls)
 {
 	/* The same everywhere, or a ticket of another instance is refused. */
 	static const unsigned char context[] = "slotbell";
 
-	(void)SSL_CTX_set_app_data(tls, server);
 	(void)SSL_CTX_set_session_id_context(tls, context, sizeof(context) - 1);
 	(void)SSL_CTX_set_timeout(tls, LIFETIME_S);
 	(void)SSL_CTX_set_num_tickets(tls, 1);

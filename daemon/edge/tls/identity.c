@@ -1,12 +1,6 @@
-/*
- * TLS as we want it: 1.2 and 1.3, forward secrecy, no renegotiation, one
- * stateless ticket, and as little memory per session as OpenSSL can do with.
- *
- * The vhost's SSL_CTX has no certificate of its own: each full handshake takes
- * the identity that is in force at its moment.
- */
-#include "daemon/edge/tls.h"
-#include "daemon/edge/server_private.h"
+/* A certificate with its chain and key, tried; see identity.h. */
+#include "daemon/edge/tls/identity.h"
+#include "daemon/edge/tls/identity_private.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -16,14 +10,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The three belong to `tls`, a context in which the pair was tried and which nobody connects by. */
-struct sb_tls_identity {
-	SSL_CTX *tls;
-	X509 *certificate;
-	EVP_PKEY *key;
-	STACK_OF(X509) * chain;
-};
 
 static int fail(struct sb_server_problem *ret_problem, const char *key, const char *file,
 		const char *what, const char *why)
@@ -155,70 +141,4 @@ void sb_tls_identity_validity(const struct sb_tls_identity *identity, int64_t *r
 bool sb_tls_identity_equal(const struct sb_tls_identity *a, const struct sb_tls_identity *b)
 {
 	return X509_cmp(a->certificate, b->certificate) == 0;
-}
-
-/* ---- the vhost's context ---- */
-
-/* Not called for a handshake that resumes: that one needs no certificate. */
-static int on_certificate(SSL *ssl, void *data)
-{
-	const struct sb_server *server = data;
-	const struct sb_tls_identity *identity = server->config->identity;
-
-	return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
-}
-
-/* Fires once more for what TLS 1.3 does after its handshake. */
-static void on_info(const SSL *ssl, int where, int value)
-{
-	const struct sb_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	struct sb_connection *connection = SSL_get_app_data(ssl);
-
-	(void)value;
-	/* A quick client's handshake may be through before the adopt call returns. */
-	if (!connection)
-		connection = server->adopting;
-	if (!(where & SSL_CB_HANDSHAKE_DONE) || !connection || connection->handshaken)
-		return;
-	connection->handshaken = true;
-	connection->server
-		->handshakes[SSL_session_reused(ssl) ? SB_HANDSHAKE_RESUMED : SB_HANDSHAKE_FULL]++;
-}
-
-void sb_tls_follow(struct sb_connection *connection, struct lws *wsi)
-{
-	SSL *ssl = wsi ? lws_get_ssl(wsi) : NULL;
-
-	if (ssl)
-		(void)SSL_set_app_data(ssl, connection);
-}
-
-const char *sb_handshake_word(enum sb_handshake handshake)
-{
-	static const char *const words[] = {
-#define HANDSHAKE_WORD(name, word) word,
-		SB_HANDSHAKES(HANDSHAKE_WORD)
-#undef HANDSHAKE_WORD
-	};
-
-	return words[handshake];
-}
-
-void sb_tls_setup(SSL_CTX *tls, struct sb_server *server)
-{
-	(void)SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-	(void)SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					       SSL_OP_CIPHER_SERVER_PREFERENCE |
-					       SSL_OP_PRIORITIZE_CHACHA);
-	/* TLS 1.2: only with forward secrecy and authenticated encryption (RFC 9325 section 4.2).
-	 */
-	(void)SSL_CTX_set_cipher_list(tls, "ECDHE+AESGCM:ECDHE+CHACHA20");
-	(void)SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384");
-	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
-	/* Else one read goes on for as long as the peer sends key updates or other records without
-	 * data, and no other session is served meanwhile. */
-	(void)SSL_CTX_clear_mode(tls, SSL_MODE_AUTO_RETRY);
-	SSL_CTX_set_cert_cb(tls, on_certificate, server);
-	SSL_CTX_set_info_callback(tls, on_info);
-	sb_tickets_setup(tls, server);
 }

@@ -5,10 +5,10 @@
  * thread. The server borrows one through its configuration; a reload makes
  * another and swaps the pointer, and handshakes under way keep what they took.
  */
-#ifndef SB_EDGE_TLS_H
-#define SB_EDGE_TLS_H
+#ifndef SB_EDGE_TLS_IDENTITY_H
+#define SB_EDGE_TLS_IDENTITY_H
 
-#include "daemon/edge/server.h"
+#include "daemon/edge/problem.h"
 #include <stdbool.h>
 #include <stdint.h>
 
