@@ -2,7 +2,8 @@
 #include "daemon/app/app_private.h"
 #include "daemon/base/log.h"
 #include "daemon/core/roster.h"
-#include "daemon/edge/tls.h"
+#include "daemon/edge/tls/identity.h"
+#include "daemon/edge/tls/setup.h"
 #include "daemon/ops/descriptors.h"
 #include "protocol/version.h"
 #include <stdio.h>

@@ -5,7 +5,8 @@
 #include "daemon/app/app_private.h"
 #include "daemon/base/log.h"
 #include "daemon/core/roster.h"
-#include "daemon/edge/tls.h"
+#include "daemon/edge/tls/identity.h"
+#include "daemon/edge/tls/setup.h"
 #include "daemon/ops/admin.h"
 #include "daemon/ops/journal.h"
 #include "protocol/reason.h"
@@ -67,6 +68,16 @@ static void tell_connections(struct sb_metrics *m, const struct sb_server_stats 
 		sb_metrics_count(m, "kind", sb_handshake_word(i), stats->handshakes[i]);
 }
 
+static void tell_kept(struct sb_metrics *m, const struct sb_server_stats *stats)
+{
+	sb_metrics_gauge(m, "slotbell_connections_kept",
+			 "Connections of plain HTTP that are kept for their next request.");
+	sb_metrics_count(m, NULL, NULL, stats->kept);
+	sb_metrics_counter(m, "slotbell_requests_kept",
+			   "Requests of plain HTTP that came by a connection that was kept.");
+	sb_metrics_count(m, NULL, NULL, stats->requests_kept);
+}
+
 static void tell_door(struct sb_metrics *m, const struct sb_door_stats *stats)
 {
 	sb_metrics_gauge(m, "slotbell_handshakes_waiting",
@@ -76,12 +87,6 @@ static void tell_door(struct sb_metrics *m, const struct sb_door_stats *stats)
 	sb_metrics_count(m, NULL, NULL, stats->addresses);
 	sb_metrics_counter(m, "slotbell_accepted", "Connections that were accepted.");
 	sb_metrics_count(m, NULL, NULL, stats->accepted);
-	sb_metrics_gauge(m, "slotbell_connections_kept",
-			 "Connections of plain HTTP that are kept for their next request.");
-	sb_metrics_count(m, NULL, NULL, stats->kept);
-	sb_metrics_counter(m, "slotbell_requests_kept",
-			   "Requests of plain HTTP that came by a connection that was kept.");
-	sb_metrics_count(m, NULL, NULL, stats->requests_kept);
 	sb_metrics_counter(m, "slotbell_refusals", "Connections that were turned away, by reason.");
 	for (enum sb_turned_away i = 0; i < SB_TURNED_AWAY_COUNT; i++)
 		sb_metrics_count(m, "reason", sb_turned_away_word(i), stats->turned_away[i]);
@@ -239,6 +244,7 @@ static void on_metrics(void *data, struct sb_metrics *metrics)
 	tell_sessions(metrics, app->hub, &hub);
 	tell_events(metrics, &hub);
 	tell_connections(metrics, &server);
+	tell_kept(metrics, &server);
 	tell_door(metrics, &door);
 	tell_database(metrics, app->pg);
 	sb_metrics_process(metrics, (double)app->started_us / 1e6);

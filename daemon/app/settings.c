@@ -1,7 +1,7 @@
 /* From keys to what core and edge want to be told. */
 #include "daemon/app/settings.h"
-#include "daemon/edge/tickets.h"
-#include "daemon/edge/tls.h"
+#include "daemon/edge/tls/tickets.h"
+#include "daemon/edge/tls/identity.h"
 #include "daemon/store/conninfo.h"
 #include "daemon/store/pg.h"
 #include <errno.h>
@@ -37,17 +37,20 @@ static void derive(struct sb_settings *settings)
 		.address = config->listen_address,
 		.identity = settings->identity,
 		.ticket_keys = settings->ticket_keys,
-		.origins = config->listen_origins,
-		.keep_alive_ms = seconds_to_ms(config->listen_keep_alive_seconds),
-		.handshakes = config->sessions_handshakes,
-		.opening_ms = seconds_to_ms(config->sessions_hello_seconds),
-		.max_sessions = config->sessions_max,
-		.unauthenticated_per_address = config->sessions_unauthenticated_per_address,
-		.per_address = config->sessions_per_address,
-		.bad_tokens_per_minute = config->sessions_bad_tokens_per_minute,
-		.max_addresses = config->sessions_addresses,
-		.return_per_second = config->sessions_return_per_second,
-		.trusted_proxies = &settings->trusted_proxies,
+		.door = {.handshakes = config->sessions_handshakes,
+			 .opening_ms = seconds_to_ms(config->sessions_hello_seconds),
+			 .max_sessions = config->sessions_max,
+			 .unauthenticated_per_address =
+				 config->sessions_unauthenticated_per_address,
+			 .per_address = config->sessions_per_address,
+			 .bad_tokens_per_minute = config->sessions_bad_tokens_per_minute,
+			 .max_addresses = config->sessions_addresses,
+			 .return_per_second = config->sessions_return_per_second,
+			 .trusted_proxies = &settings->trusted_proxies},
+		.http = {.origins = config->listen_origins,
+			 .keep_alive_ms = seconds_to_ms(config->listen_keep_alive_seconds),
+			 .opening_ms = seconds_to_ms(config->sessions_hello_seconds),
+			 .max_sessions = config->sessions_max},
 	};
 }
 

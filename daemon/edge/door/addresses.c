@@ -1,5 +1,5 @@
 /* The table of addresses. */
-#include "daemon/edge/addresses.h"
+#include "daemon/edge/door/addresses.h"
 #include <stdlib.h>
 #include <utlist.h>
 

@@ -3,7 +3,7 @@
  * is not forgotten yet: how many connections, and how many refused tokens.
  *
  * One hash table with a maximum; all in O(1). A household (network.h) is one
- * entry. It never decides: guard.h does.
+ * entry. It never decides: guard.c does.
  */
 #ifndef SB_EDGE_ADDRESSES_H
 #define SB_EDGE_ADDRESSES_H
@@ -16,13 +16,13 @@
 #include <stdint.h>
 #include <uthash.h>
 
-struct sb_connection;
+struct sb_visitor;
 
 struct sb_address {
 	struct sb_ip household;
 	UT_hash_handle hh;
-	struct sb_connection *queue;		  /* in the waiting room, see room.c */
-	struct sb_address *turn_prev, *turn_next; /* in server->turns */
+	struct sb_visitor *queue;		  /* in the waiting room, see room.c */
+	struct sb_address *turn_prev, *turn_next; /* in door->turns */
 	uint32_t connections;			  /* all there are; each is one of these: */
 	uint32_t queued;			  /* in the waiting room */
 	uint32_t arriving;			  /* shake hands */

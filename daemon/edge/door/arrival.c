@@ -7,9 +7,8 @@
  * than it has. It has the time of a handshake for that. From anybody else
  * nothing is read: a PROXY header of theirs is a TLS handshake that fails.
  */
-#include "daemon/base/log.h"
-#include "daemon/edge/proxy_header.h"
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/door/door_private.h"
+#include "daemon/edge/door/proxy_header.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,8 +19,8 @@
 
 struct sb_arrival {
 	uv_poll_t poll;
-	struct sb_connection *connection;
-	struct sb_arrival *prev, *next; /* in server->arrivals */
+	struct sb_visitor *visitor;
+	struct sb_arrival *prev, *next; /* in door->arrivals */
 	struct sb_proxy_header header;
 	struct sb_ip peer; /* the proxy */
 	int fd;
@@ -40,16 +39,15 @@ static void set_options(int fd)
 }
 
 /* Into the waiting room. */
-static void enter(struct sb_connection *connection, int fd, const struct sb_ip *ip)
+static void enter(struct sb_visitor *visitor, int fd, const struct sb_ip *ip)
 {
-	sb_deadline_stop(&connection->deadline);
-	if (sb_guard_admit(connection, ip) == 0) {
+	sb_deadline_stop(&visitor->deadline);
+	if (sb_guard_enter(visitor, ip) == 0) {
 		set_options(fd);
-		connection->fd = fd;
-		sb_room_enter(connection);
+		sb_room_enter(visitor, fd);
 	} else {
 		(void)close(fd);
-		sb_connection_gone(connection);
+		sb_visitor_gone(visitor);
 	}
 }
 
@@ -65,8 +63,8 @@ static int detach(struct sb_arrival *arrival)
 {
 	int fd = arrival->fd;
 
-	DL_DELETE(arrival->connection->server->arrivals, arrival);
-	arrival->connection->arrival = NULL;
+	DL_DELETE(arrival->visitor->door->arrivals, arrival);
+	arrival->visitor->arrival = NULL;
 	uv_close((uv_handle_t *)&arrival->poll, on_arrival_closed);
 	return fd;
 }
@@ -77,10 +75,10 @@ void sb_arrival_drop(struct sb_arrival *arrival)
 		(void)close(detach(arrival));
 }
 
-void sb_arrivals_close(struct sb_server *server)
+void sb_arrivals_close(struct sb_door *door)
 {
-	while (server->arrivals)
-		sb_connection_gone(server->arrivals->connection);
+	while (door->arrivals)
+		sb_visitor_gone(door->arrivals->visitor);
 }
 
 /* Reads what there is of the header: its state, or SB_PROXY_BAD where the connection ended. */
@@ -105,15 +103,15 @@ static enum sb_proxy_state read_header(struct sb_arrival *arrival, struct sb_ip 
 
 static void go_on(struct sb_arrival *arrival)
 {
-	struct sb_connection *connection = arrival->connection;
+	struct sb_visitor *visitor = arrival->visitor;
 	struct sb_ip client = {0};
 
 	switch (read_header(arrival, &client)) {
 	case SB_PROXY_MORE:
 		return;
 	case SB_PROXY_BAD:
-		sb_guard_count(connection->server, NULL, SB_TURNED_AWAY_PROXY_HEADER);
-		sb_connection_gone(connection); /* and the arrival with it */
+		sb_guard_count(visitor->door, NULL, SB_TURNED_AWAY_PROXY_HEADER);
+		sb_visitor_gone(visitor); /* and the arrival with it */
 		return;
 	case SB_PROXY_LOCAL:
 		client = arrival->peer;
@@ -121,7 +119,7 @@ static void go_on(struct sb_arrival *arrival)
 	case SB_PROXY_RELAYED:
 		break;
 	}
-	enter(connection, detach(arrival), &client);
+	enter(visitor, detach(arrival), &client);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -131,43 +129,43 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	go_on(poll->data);
 }
 
-static int begin_header(struct sb_connection *connection, int fd, const struct sb_ip *peer)
+static int begin_header(struct sb_visitor *visitor, int fd, const struct sb_ip *peer)
 {
-	struct sb_server *server = connection->server;
+	struct sb_door *door = visitor->door;
 	struct sb_arrival *arrival = calloc(1, sizeof(*arrival));
 
 	if (!arrival)
 		return -ENOMEM;
-	if (uv_poll_init(server->loop, &arrival->poll, fd) != 0) {
+	if (uv_poll_init(door->loop, &arrival->poll, fd) != 0) {
 		free(arrival);
 		return -ENOMEM;
 	}
 	arrival->poll.data = arrival;
-	arrival->connection = connection;
+	arrival->visitor = visitor;
 	arrival->peer = *peer;
 	arrival->fd = fd;
 	sb_proxy_header_init(&arrival->header);
-	connection->arrival = arrival;
-	sb_deadline_start(&connection->deadline, &server->openings, uv_now(server->loop));
-	DL_APPEND(server->arrivals, arrival);
+	visitor->arrival = arrival;
+	sb_deadline_start(&visitor->deadline, &door->openings, uv_now(door->loop));
+	DL_APPEND(door->arrivals, arrival);
 	(void)uv_poll_start(&arrival->poll, UV_READABLE, on_readable);
 	go_on(arrival); /* mostly it is there already */
 	return 0;
 }
 
-void sb_arrival_begin(struct sb_server *server, int fd, const struct sb_ip *peer)
+void sb_arrival_begin(struct sb_door *door, int fd, const struct sb_ip *peer)
 {
-	struct sb_connection *connection = sb_connection_new(server);
+	struct sb_visitor *visitor = sb_visitor_new(door);
 
-	server->stats.accepted++;
-	if (!connection) {
+	door->stats.accepted++;
+	if (!visitor) {
 		(void)close(fd);
-		sb_guard_count(server, NULL, SB_TURNED_AWAY_MEMORY);
-	} else if (!sb_networks_have(server->config->trusted_proxies, peer)) {
-		enter(connection, fd, peer);
-	} else if (begin_header(connection, fd, peer) != 0) {
+		sb_guard_count(door, NULL, SB_TURNED_AWAY_MEMORY);
+	} else if (!sb_networks_have(door->config->trusted_proxies, peer)) {
+		enter(visitor, fd, peer);
+	} else if (begin_header(visitor, fd, peer) != 0) {
 		(void)close(fd);
-		sb_connection_gone(connection);
-		sb_guard_count(server, NULL, SB_TURNED_AWAY_MEMORY);
+		sb_visitor_gone(visitor);
+		sb_guard_count(door, NULL, SB_TURNED_AWAY_MEMORY);
 	}
 }

@@ -36,10 +36,8 @@ struct sb_door_stats {
 	size_t handshakes_peak; /* the most there were at once */
 	size_t queued;		/* now: in the kernel, not accepted yet */
 	size_t addresses;	/* now: in the table */
-	size_t kept;		/* now: answered, and kept for their next request */
 	uint64_t accepted;	/* since the start, as all below */
 	uint64_t turned_away[SB_TURNED_AWAY_COUNT];
-	uint64_t requests_kept;	 /* that came by one of the kept */
 	uint64_t tokens_refused; /* bad, revoked or over */
 	uint64_t tokens_held; /* of them: answered late, for there were too many of its address */
 };

@@ -13,9 +13,9 @@
  * back: one plug-in gone wrong costs its company one place, not its calendar.
  */
 #include "daemon/base/log.h"
-#include "daemon/edge/server_private.h"
-#include <openssl/rand.h>
+#include "daemon/edge/door/door_private.h"
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* One address may take a quarter of the hub's timetable, for a minute ahead. */
 #define SHARE	       4
@@ -26,7 +26,7 @@
 struct sb_hold {
 	struct sb_deadline deadline; /* first */
 	struct sb_address *address;
-	struct sb_connection *connection; /* NULL when it is gone; then the place is the hold's */
+	struct sb_visitor *visitor; /* NULL when it is gone; then the place is the hold's */
 };
 
 const char *sb_turned_away_word(enum sb_turned_away reason)
@@ -40,60 +40,60 @@ const char *sb_turned_away_word(enum sb_turned_away reason)
 	return words[reason];
 }
 
-void sb_guard_init(struct sb_server *server)
+void sb_guard_init(struct sb_door *door)
 {
-	sb_addresses_init(&server->addresses);
-	server->holds.wait_ms = SB_HOLD_MS;
+	sb_addresses_init(&door->addresses);
+	door->holds.wait_ms = SB_HOLD_MS;
 }
 
-void sb_guard_count(struct sb_server *server, const struct sb_address *address,
+void sb_guard_count(struct sb_door *door, const struct sb_address *address,
 		    enum sb_turned_away reason)
 {
-	uint64_t now = uv_now(server->loop);
+	uint64_t now = uv_now(door->loop);
 	char text[SB_IP_TEXT_MAX] = "-";
 
-	server->stats.turned_away[reason]++;
-	if (server->logged_ms && now - server->logged_ms < LOG_EVERY_MS) {
-		server->logged_others++;
+	door->stats.turned_away[reason]++;
+	if (door->logged_ms && now - door->logged_ms < LOG_EVERY_MS) {
+		door->logged_others++;
 		return;
 	}
 	if (address)
 		sb_ip_format_household(&address->household, text);
 	sb_log(SB_LOG_NOTICE, "turned away", "reason=%s address=%s others=%" PRIu64,
-	       sb_turned_away_word(reason), text, server->logged_others);
-	server->logged_ms = now;
-	server->logged_others = 0;
+	       sb_turned_away_word(reason), text, door->logged_others);
+	door->logged_ms = now;
+	door->logged_others = 0;
 }
 
 /* ---- at accept ---- */
 
 /* So many connections may there be: room beside the sessions for those who are told that there is
  * none, who wait, and for plain HTTP. */
-static uint64_t most_connections(const struct sb_server *server)
+static uint64_t most_connections(const struct sb_door *door)
 {
-	uint64_t max = server->config->max_sessions;
+	uint64_t max = door->config->max_sessions;
 
 	return max + max / 4 + 64;
 }
 
-int sb_guard_admit(struct sb_connection *connection, const struct sb_ip *ip)
+int sb_guard_enter(struct sb_visitor *visitor, const struct sb_ip *ip)
 {
-	struct sb_server *server = connection->server;
-	uint64_t most = most_connections(server);
+	struct sb_door *door = visitor->door;
+	uint64_t most = most_connections(door);
 
-	if (server->connections > most) {
-		sb_guard_count(server, NULL, SB_TURNED_AWAY_FULL);
+	if (door->visitors > most) {
+		sb_guard_count(door, NULL, SB_TURNED_AWAY_FULL);
 		return -1;
 	}
-	connection->address =
-		sb_addresses_enter(&server->addresses, ip, server->config->max_addresses);
-	if (!connection->address) {
-		sb_guard_count(server, NULL, SB_TURNED_AWAY_ADDRESSES);
+	visitor->address =
+		sb_addresses_enter(&door->addresses, ip, door->config->max_addresses);
+	if (!visitor->address) {
+		sb_guard_count(door, NULL, SB_TURNED_AWAY_ADDRESSES);
 		return -1;
 	}
 	/* Of its address there may wait as many as there could come from all others. */
-	if (connection->address->queued > most - server->connections) {
-		sb_guard_count(server, connection->address, SB_TURNED_AWAY_FLOOD);
+	if (visitor->address->queued > most - door->visitors) {
+		sb_guard_count(door, visitor->address, SB_TURNED_AWAY_FLOOD);
 		return -1;
 	}
 	return 0;
@@ -101,26 +101,26 @@ int sb_guard_admit(struct sb_connection *connection, const struct sb_ip *ip)
 
 /* ---- when it is open ---- */
 
-static bool are_too_many(const struct sb_server *server, const struct sb_address *address)
+static bool are_too_many(const struct sb_door *door, const struct sb_address *address)
 {
-	uint32_t limit = server->config->per_address;
+	uint32_t limit = door->config->per_address;
 
 	return limit && address->open + address->known > limit;
 }
 
-static void refuse(struct sb_connection *connection, enum sb_turned_away reason)
+static void refuse(struct sb_visitor *visitor, enum sb_turned_away reason)
 {
-	connection->address->told++;
-	connection->stage = SB_STAGE_REFUSED;
-	sb_guard_count(connection->server, connection->address, reason);
+	visitor->address->told++;
+	visitor->stage = SB_STAGE_REFUSED;
+	sb_guard_count(visitor->door, visitor->address, reason);
 }
 
-void sb_guard_open(struct sb_connection *connection)
+void sb_guard_open(struct sb_visitor *visitor)
 {
-	struct sb_server *server = connection->server;
-	struct sb_address *address = connection->address;
+	struct sb_door *door = visitor->door;
+	struct sb_address *address = visitor->address;
 
-	switch ((enum sb_stage)connection->stage) {
+	switch ((enum sb_stage)visitor->stage) {
 	case SB_STAGE_ARRIVING:
 		address->arriving--;
 		break;
@@ -130,55 +130,38 @@ void sb_guard_open(struct sb_connection *connection)
 	case SB_STAGE_KNOWN: /* has a further request; it was no stranger, so it has its place */
 		address->known--;
 		address->open++;
-		connection->stage = SB_STAGE_OPEN;
+		visitor->stage = SB_STAGE_OPEN;
 		return;
 	default:
 		return;
 	}
 	/* There may be a place by now, even for one that came in to be told. */
-	if (!sb_room_has_place(server, address)) {
-		refuse(connection, SB_TURNED_AWAY_UNAUTHENTICATED);
+	if (!sb_room_has_place(door, address)) {
+		refuse(visitor, SB_TURNED_AWAY_UNAUTHENTICATED);
 		return;
 	}
 	address->open++;
-	connection->stage = SB_STAGE_OPEN;
-	if (are_too_many(server, address)) {
+	visitor->stage = SB_STAGE_OPEN;
+	if (are_too_many(door, address)) {
 		address->open--;
-		refuse(connection, SB_TURNED_AWAY_PER_ADDRESS);
+		refuse(visitor, SB_TURNED_AWAY_PER_ADDRESS);
 	}
 }
 
-bool sb_guard_refuses(const struct sb_connection *connection)
+uint32_t sb_visitor_return_ms(struct sb_visitor *visitor)
 {
-	return connection->stage == SB_STAGE_REFUSED;
-}
+	struct sb_door *door = visitor->door;
+	uint32_t share = door->config->return_per_second / SHARE, random = 0, own;
 
-void sb_guard_greet(struct sb_connection *connection)
-{
-	if (sb_guard_refuses(connection))
-		sb_session_send_away(connection->session, SB_REASON_TOO_MANY,
-				     sb_guard_return_ms(connection));
-}
-
-uint32_t sb_guard_return_ms(struct sb_connection *connection)
-{
-	struct sb_server *server = connection->server;
-	uint32_t share = server->config->return_per_second / SHARE, random = 0, own;
-
-	(void)RAND_bytes((unsigned char *)&random, sizeof(random)); /* a 0 does no harm */
-	own = sb_admission_return_ms(&connection->address->visits, uv_now(server->loop),
+	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK); /* a 0 does no harm */
+	own = sb_admission_return_ms(&visitor->address->visits, uv_now(door->loop),
 				     share ? share : 1, random);
-	return own > SHARE_AHEAD_MS ? own : sb_hub_return_ms(server->hub);
-}
-
-uint32_t sb_guard_link_return_ms(struct sb_link *link)
-{
-	return sb_guard_return_ms((struct sb_connection *)(void *)link);
+	return own > SHARE_AHEAD_MS ? own : 0;
 }
 
 /* ---- its token ---- */
 
-static void leave_address(struct sb_server *server, struct sb_address *address, uint8_t stage)
+static void leave_address(struct sb_door *door, struct sb_address *address, uint8_t stage)
 {
 	switch ((enum sb_stage)stage) {
 	case SB_STAGE_NONE:
@@ -198,99 +181,90 @@ static void leave_address(struct sb_server *server, struct sb_address *address, 
 		address->known--;
 		break;
 	}
-	sb_room_place_free(server, address);
-	sb_addresses_leave(&server->addresses, address, uv_now(server->loop));
+	sb_room_place_free(door, address);
+	sb_addresses_leave(&door->addresses, address, uv_now(door->loop));
 }
 
-static void hold(struct sb_connection *connection)
+static void hold(struct sb_visitor *visitor)
 {
-	struct sb_server *server = connection->server;
+	struct sb_door *door = visitor->door;
 	struct sb_hold *held = calloc(1, sizeof(*held));
 
 	if (!held)
 		return; /* then it is told at once */
-	held->address = connection->address;
-	held->connection = connection;
-	connection->hold = held;
-	server->stats.tokens_held++;
-	sb_deadline_start(&held->deadline, &server->holds, uv_now(server->loop));
+	held->address = visitor->address;
+	held->visitor = visitor;
+	visitor->hold = held;
+	door->stats.tokens_held++;
+	sb_deadline_start(&held->deadline, &door->holds, uv_now(door->loop));
 }
 
-static void release(struct sb_server *server, struct sb_hold *held)
+static void release(struct sb_door *door, struct sb_hold *held)
 {
-	if (held->connection) {
-		held->connection->hold = NULL;
-		sb_connection_ready(held->connection);
-	} else {
-		leave_address(server, held->address, SB_STAGE_OPEN);
-	}
+	struct sb_visitor *visitor = held->visitor;
+
+	if (visitor)
+		visitor->hold = NULL;
+	else
+		leave_address(door, held->address, SB_STAGE_OPEN);
 	free(held);
+	if (visitor)
+		door->ops->release(visitor->owner);
 }
 
-static void judge(struct sb_connection *connection)
+void sb_visitor_known(struct sb_visitor *visitor)
 {
-	struct sb_server *server = connection->server;
-	uint32_t per_minute = server->config->bad_tokens_per_minute;
-
-	if (sb_session_is_authenticated(connection->session)) {
-		connection->address->open--;
-		connection->address->known++;
-		connection->stage = SB_STAGE_KNOWN;
-		sb_room_place_free(server, connection->address);
+	if (visitor->stage != SB_STAGE_OPEN)
 		return;
-	}
-	switch (sb_session_reason(connection->session)) {
-	case SB_REASON_BAD_TOKEN:
-	case SB_REASON_REVOKED:
-	case SB_REASON_EXPIRED:
-		connection->judged = true;
-		server->stats.tokens_refused++;
-		if (per_minute &&
-		    sb_address_spend(connection->address, per_minute, uv_now(server->loop)))
-			hold(connection);
-		break;
-	default:
-		break;
-	}
+	visitor->address->open--;
+	visitor->address->known++;
+	visitor->stage = SB_STAGE_KNOWN;
+	sb_room_place_free(visitor->door, visitor->address);
 }
 
-bool sb_guard_holds(struct sb_connection *connection)
+bool sb_visitor_bad_token(struct sb_visitor *visitor)
 {
-	if (connection->stage == SB_STAGE_OPEN && connection->session && !connection->judged)
-		judge(connection);
-	return connection->hold != NULL;
+	struct sb_door *door = visitor->door;
+	uint32_t per_minute = door->config->bad_tokens_per_minute;
+
+	if (visitor->stage != SB_STAGE_OPEN || visitor->hold)
+		return visitor->hold != NULL;
+	door->stats.tokens_refused++;
+	if (per_minute && sb_address_spend(visitor->address, per_minute, uv_now(door->loop)))
+		hold(visitor);
+	return visitor->hold != NULL;
 }
 
 /* ---- the end ---- */
 
-void sb_guard_leave(struct sb_connection *connection)
+void sb_guard_leave(struct sb_visitor *visitor)
 {
-	if (!connection->address)
+	if (!visitor->address)
 		return;
-	if (connection->stage == SB_STAGE_WAITING)
-		sb_room_leave(connection);
-	if (connection->hold)
-		connection->hold->connection = NULL;
+	if (visitor->stage == SB_STAGE_WAITING)
+		sb_room_leave(visitor);
+	if (visitor->hold)
+		visitor->hold->visitor = NULL;
 	else
-		leave_address(connection->server, connection->address, connection->stage);
-	connection->address = NULL;
+		leave_address(visitor->door, visitor->address, visitor->stage);
+	visitor->address = NULL;
 }
 
-void sb_guard_tick(struct sb_server *server)
+void sb_guard_tick(struct sb_door *door)
 {
-	uint64_t now = uv_now(server->loop);
+	uint64_t now = uv_now(door->loop);
 	struct sb_deadline *due;
 
-	while ((due = sb_deadlines_take(&server->holds, now)))
-		release(server, (struct sb_hold *)(void *)due);
-	sb_addresses_tick(&server->addresses, now);
+	while ((due = sb_deadlines_take(&door->holds, now)))
+		release(door, (struct sb_hold *)(void *)due);
+	sb_addresses_tick(&door->addresses, now);
 }
 
-void sb_guard_log(const struct sb_server *server)
+void sb_guard_log(const struct sb_door *door)
 {
 #define FORMAT(name, word, what)   " " word "=%" PRIu64
 #define ARGUMENT(name, word, what) , stats->turned_away[SB_TURNED_AWAY_##name]
-	const struct sb_door_stats *stats = &server->stats;
+	const struct sb_door_stats *stats = &door->stats;
 
 	sb_log(SB_LOG_INFO, "the door, since the start",
 	       "accepted=%" PRIu64 " handshakes_peak=%zu tokens_refused=%" PRIu64
@@ -301,11 +275,11 @@ void sb_guard_log(const struct sb_server *server)
 #undef ARGUMENT
 }
 
-void sb_guard_fini(struct sb_server *server)
+void sb_guard_fini(struct sb_door *door)
 {
 	struct sb_deadline *due;
 
-	while ((due = sb_deadlines_take(&server->holds, UINT64_MAX)))
+	while ((due = sb_deadlines_take(&door->holds, UINT64_MAX)))
 		free(due);
-	sb_addresses_fini(&server->addresses);
+	sb_addresses_fini(&door->addresses);
 }

@@ -1,13 +1,13 @@
 /*
- * The door: our own listening socket and accept. The socket may be inherited: then
- * whoever knocks while we end waits in it for our successor.
+ * Our own listening socket and accept. The socket may be inherited: then
+ * clients that connect while we end wait in it for our successor.
  *
- *   door: accept → arrival: who is it? → room: who comes next? → libwebsockets
- *                                                                  │
- *                                          guard: is it welcome? ◄─┘
+ *   listener: accept → arrival: whose is it? → room: which is next? → admit
+ *                                                                      │
+ *                                      guard: is it welcome? ◄── opened ┘
  */
 #include "daemon/base/log.h"
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/door/door_private.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -24,8 +24,8 @@
 /* Accepts of one turn of the loop, so that a storm does not starve the sessions. */
 #define ACCEPTS_PER_TURN 64
 
-struct sb_door {
-	struct sb_server *server;
+struct sb_listener {
+	struct sb_door *door;
 	uv_poll_t poll;
 	uv_timer_t pause;
 	int fd;
@@ -34,11 +34,14 @@ struct sb_door {
 	int handles;
 };
 
-static int fail(struct sb_server *server, const char *detail, const char *reason)
+struct words {
+	char *text;
+	size_t size;
+};
+
+static int fail(const struct words *words, const char *detail, const char *reason)
 {
-	server->problem->key = "listen.address";
-	(void)snprintf(server->problem->detail, sizeof(server->problem->detail), "%s%s%s", detail,
-		       *reason ? ": " : "", reason);
+	(void)snprintf(words->text, words->size, "%s%s%s", detail, *reason ? ": " : "", reason);
 	return -1;
 }
 
@@ -99,17 +102,15 @@ static int listen_on(const struct addrinfo *info, uint16_t *ret_port)
 }
 
 /* Of a service manager: it is bound, and listens, and outlives us. */
-static int take_socket(struct sb_server *server, uint16_t *ret_port)
+static int take_socket(int fd, uint16_t *ret_port, const struct words *words)
 {
-	int fd = server->config->listener;
-
 	if (port_of(fd, ret_port) != 0)
-		return fail(server, "the inherited socket", strerror(errno));
+		return fail(words, "the inherited socket", strerror(errno));
 	return fd;
 }
 
 /* At start-up only: getaddrinfo of a numeric address does not block. */
-static int open_socket(struct sb_server *server, uint16_t *ret_port)
+static int open_socket(const char *configured, uint16_t *ret_port, const struct words *words)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
@@ -118,17 +119,17 @@ static int open_socket(struct sb_server *server, uint16_t *ret_port)
 	char *host, *port;
 	int fd;
 
-	if (strlen(server->config->address) >= sizeof(address))
-		return fail(server, "the address is too long", "");
-	memcpy(address, server->config->address, strlen(server->config->address) + 1);
+	if (strlen(configured) >= sizeof(address))
+		return fail(words, "the address is too long", "");
+	memcpy(address, configured, strlen(configured) + 1);
 	if (split_address(address, &host, &port) != 0 ||
 	    getaddrinfo(*host ? host : NULL, port, &hints, &info) != 0)
-		return fail(server, server->config->address,
+		return fail(words, configured,
 			    "not ADDRESS:PORT, as in 127.0.0.1:8443 or [::]:8443");
 	fd = listen_on(info, ret_port);
 	freeaddrinfo(info);
 	if (fd < 0)
-		return fail(server, server->config->address, strerror(-fd));
+		return fail(words, configured, strerror(-fd));
 	return fd;
 }
 
@@ -138,9 +139,9 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 
 static void on_pause_over(uv_timer_t *timer)
 {
-	struct sb_door *door = timer->data;
+	struct sb_listener *listener = timer->data;
 
-	(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
+	(void)uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
 /*
@@ -148,25 +149,25 @@ static void on_pause_over(uv_timer_t *timer)
  * close, through the spare descriptor, or else they would wake the loop for
  * ever; then a pause.
  */
-static void on_nothing_left(struct sb_door *door, int error)
+static void on_nothing_left(struct sb_listener *listener, int error)
 {
 	int turned_away = 0, fd;
 
-	(void)close(door->spare);
+	(void)close(listener->spare);
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			break;
 		(void)close(fd);
-		sb_guard_count(door->server, NULL, SB_TURNED_AWAY_DESCRIPTORS);
+		sb_guard_count(listener->door, NULL, SB_TURNED_AWAY_DESCRIPTORS);
 		turned_away++;
 	}
-	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sb_log(SB_LOG_WARNING, "out of descriptors",
-	       "connections=%zu turned_away=%d problem=\"%s\"", door->server->connections,
+	       "connections=%zu turned_away=%d problem=\"%s\"", listener->door->visitors,
 	       turned_away, strerror(error));
-	(void)uv_poll_stop(&door->poll);
-	(void)uv_timer_start(&door->pause, on_pause_over, PAUSE_MS, 0);
+	(void)uv_poll_stop(&listener->poll);
+	(void)uv_timer_start(&listener->pause, on_pause_over, PAUSE_MS, 0);
 }
 
 static bool is_nothing_left(int error)
@@ -176,8 +177,7 @@ static bool is_nothing_left(int error)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-	struct sb_door *door = poll->data;
-	struct sb_server *server = door->server;
+	struct sb_listener *listener = poll->data;
 
 	(void)status;
 	(void)events;
@@ -185,65 +185,65 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		struct sockaddr_storage address = {0};
 		struct sockaddr *peer = (struct sockaddr *)&address;
 		socklen_t len = sizeof(address);
-		int fd = accept4(door->fd, peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(listener->fd, peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		struct sb_ip ip;
 
 		if (fd < 0) {
 			if (is_nothing_left(errno))
-				on_nothing_left(door, errno);
+				on_nothing_left(listener, errno);
 			return; /* EAGAIN, or a connection that went before it was taken */
 		}
 		ip = sb_ip_of(peer);
-		sb_arrival_begin(server, fd, &ip);
+		sb_arrival_begin(listener->door, fd, &ip);
 	}
 }
 
-int sb_door_open(struct sb_server *server)
+struct sb_listener *sb_listener_new(struct sb_door *door, const char *address, int inherited,
+				    char *ret_detail, size_t detail_size)
 {
-	struct sb_door *door = calloc(1, sizeof(*door));
+	struct sb_listener *listener = calloc(1, sizeof(*listener));
+	struct words words = {ret_detail, detail_size};
 
-	if (!door)
-		return fail(server, "out of memory", "");
-	door->server = server;
-	door->fd = server->config->listener ? take_socket(server, &door->port)
-					    : open_socket(server, &door->port);
-	if (door->fd < 0) {
-		free(door);
-		return -1;
+	if (!listener) {
+		(void)fail(&words, "out of memory", "");
+		return NULL;
 	}
-	door->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	(void)uv_poll_init(server->loop, &door->poll, door->fd);
-	(void)uv_timer_init(server->loop, &door->pause);
-	door->handles = 2;
-	door->poll.data = door;
-	door->pause.data = door;
-	server->door = door;
-	(void)uv_poll_start(&door->poll, UV_READABLE, on_readable);
-	return 0;
+	listener->door = door;
+	listener->fd = inherited ? take_socket(inherited, &listener->port, &words)
+				 : open_socket(address, &listener->port, &words);
+	if (listener->fd < 0) {
+		free(listener);
+		return NULL;
+	}
+	listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	(void)uv_poll_init(door->loop, &listener->poll, listener->fd);
+	(void)uv_timer_init(door->loop, &listener->pause);
+	listener->handles = 2;
+	listener->poll.data = listener;
+	listener->pause.data = listener;
+	(void)uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+	return listener;
 }
 
-uint16_t sb_door_port(const struct sb_door *door)
+uint16_t sb_listener_port(const struct sb_listener *listener)
 {
-	return door->port;
+	return listener->port;
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	struct sb_door *door = handle->data;
+	struct sb_listener *listener = handle->data;
 
-	if (--door->handles == 0)
-		free(door);
+	if (--listener->handles == 0)
+		free(listener);
 }
 
-void sb_door_close(struct sb_server *server)
+void sb_listener_close(struct sb_listener *listener)
 {
-	struct sb_door *door = server->door;
-
-	if (!door)
+	if (!listener)
 		return;
-	server->door = NULL;
-	uv_close((uv_handle_t *)&door->poll, on_handle_closed);
-	uv_close((uv_handle_t *)&door->pause, on_handle_closed);
-	(void)close(door->fd);
-	(void)close(door->spare);
+	uv_close((uv_handle_t *)&listener->poll, on_handle_closed);
+	uv_close((uv_handle_t *)&listener->pause, on_handle_closed);
+	(void)close(listener->fd);
+	(void)close(listener->spare);
 }

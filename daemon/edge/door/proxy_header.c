@@ -1,5 +1,5 @@
 /* PROXY protocol version 2, byte for byte. */
-#include "daemon/edge/proxy_header.h"
+#include "daemon/edge/door/proxy_header.h"
 #include <string.h>
 
 enum {

@@ -2,7 +2,7 @@
  * The waiting room: accepted connections that do not shake hands yet.
  *
  * No more than sessions.handshakes do so at once; a storm is then as quick as
- * its handshakes, and takes the memory of a few. A connection that waits costs
+ * its handshakes, and takes the memory of a few. A visitor that waits costs
  * a descriptor and a hundred bytes.
  *
  * Addresses take turns, each with a queue of its own, first come, first served:
@@ -15,7 +15,7 @@
  * whose four hundred plug-ins came at once, from one slow machine, was sent away
  * nearly whole, and needed 25 seconds instead of 7.)
  */
-#include "daemon/edge/server_private.h"
+#include "daemon/edge/door/door_private.h"
 #include <unistd.h>
 #include <utlist.h>
 
@@ -32,149 +32,145 @@ static struct sb_address *owner_of(struct sb_deadline *patience)
 					     offsetof(struct sb_address, patience));
 }
 
-void sb_room_init(struct sb_server *server)
-{
-	server->patience.wait_ms = SB_PATIENCE_MS;
-}
-
-static void take_turns(struct sb_server *server, struct sb_address *address)
+static void take_turns(struct sb_door *door, struct sb_address *address)
 {
 	if (address->in_turn)
 		return;
 	sb_deadline_stop(&address->patience);
 	address->in_turn = true;
-	DL_APPEND2(server->turns, address, turn_prev, turn_next);
+	DL_APPEND2(door->turns, address, turn_prev, turn_next);
 }
 
-static void leave_turns(struct sb_server *server, struct sb_address *address)
+static void leave_turns(struct sb_door *door, struct sb_address *address)
 {
 	if (!address->in_turn)
 		return;
 	address->in_turn = false;
-	DL_DELETE2(server->turns, address, turn_prev, turn_next);
+	DL_DELETE2(door->turns, address, turn_prev, turn_next);
 }
 
-void sb_room_enter(struct sb_connection *connection)
+void sb_room_enter(struct sb_visitor *visitor, int fd)
 {
-	struct sb_server *server = connection->server;
-	struct sb_address *address = connection->address;
+	struct sb_door *door = visitor->door;
+	struct sb_address *address = visitor->address;
 
-	connection->stage = SB_STAGE_WAITING;
-	DL_APPEND2(address->queue, connection, ready_prev, ready_next);
+	visitor->fd = fd;
+	visitor->stage = SB_STAGE_WAITING;
+	DL_APPEND2(address->queue, visitor, prev, next);
 	address->queued++;
-	server->queued++;
-	sb_deadline_start(&connection->deadline, &server->openings, uv_now(server->loop));
+	door->queued++;
+	sb_deadline_start(&visitor->deadline, &door->openings, uv_now(door->loop));
 	/* One that misses its turns has its patience running. */
 	if (!address->patience.queue)
-		take_turns(server, address);
+		take_turns(door, address);
 }
 
-static void leave_queue(struct sb_connection *connection)
+static void leave_queue(struct sb_visitor *visitor)
 {
-	struct sb_address *address = connection->address;
+	struct sb_address *address = visitor->address;
 
-	sb_deadline_stop(&connection->deadline);
-	DL_DELETE2(address->queue, connection, ready_prev, ready_next);
+	sb_deadline_stop(&visitor->deadline);
+	DL_DELETE2(address->queue, visitor, prev, next);
 	address->queued--;
-	connection->server->queued--;
+	visitor->door->queued--;
 	if (!address->queue) {
-		leave_turns(connection->server, address);
+		leave_turns(visitor->door, address);
 		sb_deadline_stop(&address->patience);
 		address->impatient = false;
 	}
 }
 
-void sb_room_leave(struct sb_connection *connection)
+void sb_room_leave(struct sb_visitor *visitor)
 {
-	leave_queue(connection);
-	(void)close(connection->fd);
+	leave_queue(visitor);
+	(void)close(visitor->fd);
 }
 
-bool sb_room_has_place(const struct sb_server *server, const struct sb_address *address)
+bool sb_room_has_place(const struct sb_door *door, const struct sb_address *address)
 {
-	uint32_t limit = server->config->unauthenticated_per_address;
+	uint32_t limit = door->config->unauthenticated_per_address;
 
 	return !limit || address->arriving + address->open < limit;
 }
 
-static bool may_be_told(const struct sb_server *server, const struct sb_address *address)
+static bool may_be_told(const struct sb_door *door, const struct sb_address *address)
 {
-	return (address->impatient || address->queue->overdue) &&
-	       address->told < (uint64_t)TOLD_TIMES * server->config->unauthenticated_per_address;
+	return (address->impatient || address->queue->is_overdue) &&
+	       address->told < (uint64_t)TOLD_TIMES * door->config->unauthenticated_per_address;
 }
 
-void sb_room_place_free(struct sb_server *server, struct sb_address *address)
+void sb_room_place_free(struct sb_door *door, struct sb_address *address)
 {
-	if (address->queue && (sb_room_has_place(server, address) || may_be_told(server, address)))
-		take_turns(server, address);
+	if (address->queue && (sb_room_has_place(door, address) || may_be_told(door, address)))
+		take_turns(door, address);
 }
 
-void sb_room_overdue(struct sb_connection *connection)
+void sb_room_overdue(struct sb_visitor *visitor)
 {
-	connection->overdue = true;
-	sb_room_place_free(connection->server, connection->address);
+	visitor->is_overdue = true;
+	sb_room_place_free(visitor->door, visitor->address);
 }
 
 /* The first of its queue, if one may come in now. */
-static struct sb_connection *take(struct sb_server *server, struct sb_address *address)
+static struct sb_visitor *take(struct sb_door *door, struct sb_address *address)
 {
-	struct sb_connection *connection = address->queue;
+	struct sb_visitor *visitor = address->queue;
 
-	if (sb_room_has_place(server, address)) {
+	if (sb_room_has_place(door, address)) {
 		address->impatient = false;
 		address->arriving++;
-		connection->stage = SB_STAGE_ARRIVING;
-	} else if (may_be_told(server, address)) {
+		visitor->stage = SB_STAGE_ARRIVING;
+	} else if (may_be_told(door, address)) {
 		address->told++;
-		connection->stage = SB_STAGE_TOLD;
+		visitor->stage = SB_STAGE_TOLD;
 	} else {
-		sb_deadline_start(&address->patience, &server->patience, uv_now(server->loop));
+		sb_deadline_start(&address->patience, &door->patience, uv_now(door->loop));
 		return NULL;
 	}
-	leave_queue(connection);
-	return connection;
+	leave_queue(visitor);
+	return visitor;
 }
 
-bool sb_room_may_serve(const struct sb_server *server)
+bool sb_room_may_serve(const struct sb_door *door)
 {
-	return server->turns && server->opening < server->config->handshakes;
+	return door->turns && door->opening < door->config->handshakes;
 }
 
-void sb_room_serve(struct sb_server *server)
+bool sb_door_serve(struct sb_door *door)
 {
-	for (int let_in = 0; let_in < PER_TURN && sb_room_may_serve(server);) {
-		struct sb_address *address = server->turns;
-		struct sb_connection *connection;
+	for (int let_in = 0; let_in < PER_TURN && sb_room_may_serve(door);) {
+		struct sb_address *address = door->turns;
+		struct sb_visitor *visitor;
 
-		leave_turns(server, address);
-		connection = take(server, address);
-		if (!connection)
+		leave_turns(door, address);
+		visitor = take(door, address);
+		if (!visitor)
 			continue;
 		if (address->queue)
-			take_turns(server, address); /* behind all others */
+			take_turns(door, address); /* behind all others */
 		let_in++;
-		sb_connection_shake(connection);
-		sb_connection_adopt(connection);
+		sb_visitor_admit(visitor);
 	}
+	return sb_room_may_serve(door);
 }
 
-void sb_room_tick(struct sb_server *server)
+void sb_room_tick(struct sb_door *door)
 {
 	struct sb_deadline *due;
 
-	while ((due = sb_deadlines_take(&server->patience, uv_now(server->loop)))) {
+	while ((due = sb_deadlines_take(&door->patience, uv_now(door->loop)))) {
 		owner_of(due)->impatient = true;
-		take_turns(server, owner_of(due));
+		take_turns(door, owner_of(due));
 	}
 }
 
-void sb_room_close(struct sb_server *server)
+void sb_room_close(struct sb_door *door)
 {
 	struct sb_address *address, *next;
 
-	HASH_ITER(hh, server->addresses.table, address, next) {
+	HASH_ITER(hh, door->addresses.table, address, next) {
 		/* Its entry goes with the last connection. */
 		for (uint32_t queued = address->queued; queued; queued--)
-			sb_connection_gone(address->queue);
+			sb_visitor_gone(address->queue);
 	}
 }
