@@ -54,7 +54,7 @@ struct sb_connection {
 	uint32_t unsent_len;
 	uint32_t unsent_first; /* of them: what is to be written in one piece, as it was before */
 	bool is_ready : 1;   /* in all->ready */
-	bool handshaken : 1; /* TLS is established */
+	bool handshaken;     /* TLS is established; tls/ sets it */
 	bool to_drop : 1;    /* at the end of this turn; nothing is sent or received any more */
 	bool is_known : 1;   /* its session's token was good */
 	bool is_judged : 1;  /* what came of its session's token was told to the door */

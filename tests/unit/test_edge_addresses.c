@@ -1,5 +1,5 @@
 /* The table of addresses: who is kept, for how long, at most how many; refused tokens. */
-#include "daemon/edge/addresses.h"
+#include "daemon/edge/door/addresses.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

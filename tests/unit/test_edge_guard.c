@@ -13,7 +13,7 @@
 
 #define MANY 300
 
-static struct sb_connection *visits[MANY];
+static struct visit *visits[MANY];
 
 static void end_all(size_t from, size_t to)
 {
@@ -22,14 +22,14 @@ static void end_all(size_t from, size_t to)
 }
 
 /* One too many: it waits a while for a place, and then comes in to be told. */
-static struct sb_connection *refused(struct door *door, const char *address)
+static struct visit *refused(struct door *door, const char *address)
 {
-	struct sb_connection *connection = visit(door, address);
+	struct visit *connection = visit(door, address);
 
 	assert_false(visit_is_in(connection));
 	door_pass(door, SB_PATIENCE_MS);
 	visit_open(connection);
-	assert_true(sb_guard_refuses(connection));
+	assert_true(visit_is_refused(connection));
 	assert_string_equal(visit_told(connection), "goodbye; close 4429");
 	assert_in_range(visit_return_ms(), 500, 600000);
 	return connection;
@@ -44,7 +44,7 @@ static void as_many_strangers_of_one_address_as_the_limit(void **state)
 	door->config.unauthenticated_per_address = 3;
 	for (size_t i = 0; i < 3; i++) {
 		visits[i] = visit_and_open(door, SHOP);
-		assert_false(sb_guard_refuses(visits[i]));
+		assert_false(visit_is_refused(visits[i]));
 		assert_string_equal(visit_told(visits[i]), "");
 	}
 	visits[3] = refused(door, SHOP);
@@ -62,7 +62,7 @@ static void whose_token_is_good_makes_room(void **state)
 	for (size_t i = 0; i < 5; i++)
 		visits[i] = visit_known(door, SHOP, (int64_t)i + 1);
 	visits[5] = visit_and_open(door, SHOP);
-	assert_false(sb_guard_refuses(visits[5]));
+	assert_false(visit_is_refused(visits[5]));
 	visits[6] = refused(door, SHOP);
 	end_all(0, 7);
 }
@@ -76,15 +76,15 @@ static void whose_next_request_comes_has_its_place_but_shows_its_token_anew(void
 	visits[1] = visit_and_open(door, SHOP);
 	sb_session_gone(visits[0]->session); /* answered, and kept */
 	visit_open(visits[0]);
-	assert_false(sb_guard_refuses(visits[0]));
-	assert_int_equal(visits[0]->stage, SB_STAGE_OPEN);
+	assert_false(visit_is_refused(visits[0]));
+	assert_int_equal(visits[0]->visitor->stage, SB_STAGE_OPEN);
 	visits[2] = refused(door, SHOP); /* for two are strangers now */
 	visit_hello(visits[0], 1);
 	assert_string_equal(visit_told(visits[0]), "welcome; live; ");
-	assert_int_equal(visits[0]->stage, SB_STAGE_KNOWN);
+	assert_int_equal(visits[0]->visitor->stage, SB_STAGE_KNOWN);
 	end_all(0, 2); /* one of them the stranger */
 	visits[3] = visit_and_open(door, SHOP);
-	assert_false(sb_guard_refuses(visits[3]));
+	assert_false(visit_is_refused(visits[3]));
 	end_all(2, 4);
 }
 
@@ -98,7 +98,7 @@ static void who_leaves_makes_room_and_who_was_refused_takes_none(void **state)
 	visits[2] = refused(door, SHOP);
 	visit_end(visits[0]);
 	visits[0] = visit_and_open(door, SHOP); /* while two are still being told */
-	assert_false(sb_guard_refuses(visits[0]));
+	assert_false(visit_is_refused(visits[0]));
 	end_all(0, 3);
 }
 
@@ -112,7 +112,7 @@ static void for_one_that_came_in_to_be_told_there_may_be_a_place_by_then(void **
 	door_pass(door, SB_PATIENCE_MS);
 	visit_end(visits[0]);
 	visit_open(visits[1]);
-	assert_false(sb_guard_refuses(visits[1]));
+	assert_false(visit_is_refused(visits[1]));
 	visit_end(visits[1]);
 }
 
@@ -123,7 +123,7 @@ static void none_is_no_limit(void **state)
 	door->config.unauthenticated_per_address = 0;
 	for (size_t i = 0; i < MANY; i++) {
 		visits[i] = visit_and_open(door, SHOP);
-		assert_false(sb_guard_refuses(visits[i]));
+		assert_false(visit_is_refused(visits[i]));
 	}
 	end_all(0, MANY);
 }
@@ -136,7 +136,7 @@ static void a_changed_limit_counts_from_then_on(void **state)
 	visits[0] = visit_and_open(door, SHOP);
 	door->config.unauthenticated_per_address = 2;
 	visits[1] = visit_and_open(door, SHOP);
-	assert_false(sb_guard_refuses(visits[1]));
+	assert_false(visit_is_refused(visits[1]));
 	door->config.unauthenticated_per_address = 1;
 	visits[2] = refused(door, SHOP);
 	end_all(0, 3);
@@ -150,9 +150,9 @@ static void an_ipv6_household_is_one_address(void **state)
 	visits[0] = visit_and_open(door, "2001:db8:0:1::1");
 	visits[1] = refused(door, "2001:db8:0:1:ffff::2");
 	visits[2] = visit_and_open(door, "2001:db8:0:2::1");
-	assert_false(sb_guard_refuses(visits[2]));
+	assert_false(visit_is_refused(visits[2]));
 	visits[3] = visit_and_open(door, SHOP);
-	assert_false(sb_guard_refuses(visits[3]));
+	assert_false(visit_is_refused(visits[3]));
 	visits[4] = refused(door, "::ffff:" SHOP);
 	end_all(0, 5);
 }
@@ -167,7 +167,7 @@ static void connections_of_one_address_have_a_limit_of_their_own(void **state)
 	visits[0] = visit_known(door, SHOP, 1);
 	visits[1] = visit_known(door, SHOP, 2);
 	visits[2] = visit_and_open(door, SHOP);
-	assert_false(sb_guard_refuses(visits[2]));
+	assert_false(visit_is_refused(visits[2]));
 	visits[3] = visit_and_open(door, SHOP);
 	assert_string_equal(visit_told(visits[3]), "goodbye; close 4429");
 	assert_int_equal(door_turned_away(door, SB_TURNED_AWAY_PER_ADDRESS), 1);
@@ -231,7 +231,7 @@ static void who_is_told_comes_back_in_a_slot_of_the_hub(void **state)
 
 	visits[0] = visit_and_open(door, SHOP);
 	for (int i = 0; i < 100; i++) {
-		uint32_t next = sb_guard_return_ms(visits[0]);
+		uint32_t next = visit_advice_ms(visits[0]);
 
 		assert_in_range(next, 500 + i * 2, 500 + i * 2 + 1);
 		assert_true(next > last);
@@ -249,9 +249,9 @@ static void who_asks_without_end_puts_off_itself_and_nobody_else(void **state)
 	visits[0] = visit_and_open(door, SHOP);
 	visits[1] = visit_and_open(door, OTHERS);
 	for (int i = 0; i < 20000; i++)
-		last = sb_guard_return_ms(visits[0]);
+		last = visit_advice_ms(visits[0]);
 	assert_in_range(last, 150000, 600000);
-	assert_in_range(sb_guard_return_ms(visits[1]), 500, 500 + 15000);
+	assert_in_range(visit_advice_ms(visits[1]), 500, 500 + 15000);
 	end_all(0, 2);
 }
 

@@ -1,6 +1,6 @@
 /* The PROXY protocol: what is a header, at every cut; what is none, from the first wrong byte on.
  */
-#include "daemon/edge/proxy_header.h"
+#include "daemon/edge/door/proxy_header.h"
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>

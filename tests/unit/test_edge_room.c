@@ -13,7 +13,7 @@
 #define STEP_MS 500 /* of a story in which places come slowly */
 #define MANY	200
 
-static struct sb_connection *visits[MANY];
+static struct visit *visits[MANY];
 
 static void visit_all(struct door *door, size_t from, size_t to, const char *address)
 {
@@ -45,10 +45,10 @@ static void as_many_handshakes_at_once_as_the_limit(void **state)
 	door->config.handshakes = 4;
 	for (size_t i = 0; i < 6; i++) {
 		visits[i] = visit(door, SHOP);
-		assert_int_equal(door->server.opening, i < 4 ? i + 1 : 4);
+		assert_int_equal(door->door.opening, i < 4 ? i + 1 : 4);
 		assert_int_equal(visit_is_in(visits[i]), i < 4);
 	}
-	assert_int_equal(door->server.stats.handshakes_peak, 4);
+	assert_int_equal(door->door.stats.handshakes_peak, 4);
 	visit_open(visits[2]);
 	door_pass(door, 0);		     /* at the end of the turn */
 	assert_true(visit_is_in(visits[4])); /* first come, first served */
@@ -67,11 +67,11 @@ static void no_more_than_four_are_let_in_in_one_turn_of_the_loop(void **state)
 	door->config.handshakes = 64;
 	for (size_t in = 1; in < 10; in = in + 4 < 10 ? in + 4 : 10) {
 		assert_int_equal(count_in(0, 10), in);
-		assert_true(sb_room_may_serve(&door->server)); /* the loop does not wait */
-		sb_room_serve(&door->server);
+		assert_true(sb_room_may_serve(&door->door)); /* the loop does not wait */
+		(void)sb_door_serve(&door->door);
 	}
 	assert_int_equal(count_in(0, 10), 10);
-	assert_false(sb_room_may_serve(&door->server));
+	assert_false(sb_room_may_serve(&door->door));
 	end_all(0, 10);
 }
 
@@ -83,9 +83,9 @@ static void up_to_four_go_in_together(void **state)
 		door->config.handshakes = 1;
 		visit_all(door, 0, 1 + waiting, SHOP);
 		door->config.handshakes = 64;
-		sb_room_serve(&door->server);
+		(void)sb_door_serve(&door->door);
 		assert_int_equal(count_in(1, 1 + waiting), waiting < 4 ? waiting : 4);
-		assert_int_equal(sb_room_may_serve(&door->server), waiting > 4);
+		assert_int_equal(sb_room_may_serve(&door->door), waiting > 4);
 		end_all(0, 1 + waiting);
 	}
 }
@@ -100,9 +100,9 @@ static void a_place_among_the_handshakes_is_given_up_after_its_time(void **state
 	assert_false(visit_is_in(visits[1]));
 	door_pass(door, 1);
 	assert_true(visit_is_in(visits[1]));
-	assert_int_equal(door->server.opening, 1);
+	assert_int_equal(door->door.opening, 1);
 	visit_open(visits[0]); /* late, and welcome */
-	assert_false(sb_guard_refuses(visits[0]));
+	assert_false(visit_is_refused(visits[0]));
 	end_all(0, 2);
 }
 
@@ -113,9 +113,9 @@ static void who_says_nothing_is_closed_in_the_end(void **state)
 	visits[0] = visit(door, SHOP);
 	door_pass(door, SB_SLOT_MS);
 	door_pass(door, door->config.opening_ms - 1);
-	assert_int_equal(door->server.connections, 1);
+	assert_int_equal(door->door.visitors, 1);
 	door_pass(door, 1);
-	assert_int_equal(door->server.connections, 0);
+	assert_int_equal(door->door.visitors, 0);
 	assert_int_equal(door_turned_away(door, SB_TURNED_AWAY_SLOW), 1);
 }
 
@@ -231,7 +231,7 @@ static void no_more_are_being_told_at_once_than_thrice_the_limit(void **state)
 	door_pass(door, SB_PATIENCE_MS);
 	assert_int_equal(count_in(0, 12), 2 + 3 * 2);
 	visit_open(visits[7]);
-	assert_true(sb_guard_refuses(visits[7]));
+	assert_true(visit_is_refused(visits[7]));
 	visit_end(visits[7]); /* was told */
 	assert_int_equal(count_in(0, 7) + count_in(8, 12), 2 + 3 * 2);
 	end_all(0, 7);
@@ -242,7 +242,7 @@ static void no_more_are_being_told_at_once_than_thrice_the_limit(void **state)
 static void who_waits_too_long_is_told_all_the_same(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *late;
+	struct visit *late;
 
 	door->config.unauthenticated_per_address = 1;
 	visit_all(door, 0, 100, SHOP);
@@ -272,7 +272,7 @@ static void who_goes_while_it_waits_is_forgotten(void **state)
 	visit_end(visits[3]); /* the last of its queue */
 	visit_end(visits[2]);
 	visit_end(visits[0]);
-	assert_int_equal(sb_addresses_count(&door->server.addresses), 0);
+	assert_int_equal(sb_addresses_count(&door->door.addresses), 0);
 }
 
 /* ---- how many may wait ---- */
@@ -289,7 +289,7 @@ static void of_one_address_as_many_wait_as_could_come_from_all_others(void **sta
 		came++;
 	/* one shakes hands; of the rest a half waits, and a half is free */
 	assert_int_equal(came, 83);
-	assert_int_equal(door->server.queued, 82);
+	assert_int_equal(door->door.queued, 82);
 	assert_int_equal(door_turned_away(door, SB_TURNED_AWAY_FLOOD), 1);
 	/* the next flood gets a half of what is left, and there is always room for one more */
 	while ((visits[came] = visit(door, OTHERS)))
@@ -307,8 +307,8 @@ static void when_the_server_ends_all_who_wait_are_dropped(void **state)
 	door->config.handshakes = 1;
 	visit_all(door, 0, 5, SHOP);
 	visit_all(door, 5, 9, OTHERS);
-	sb_room_close(&door->server);
-	assert_int_equal(door->server.connections, 1);
+	sb_room_close(&door->door);
+	assert_int_equal(door->door.visitors, 1);
 	visit_end(visits[0]);
 }
 

@@ -12,15 +12,15 @@
 #define SHOP   "192.0.2.1"
 #define NOBODY (WORLD_DEVICES + 1) /* no device has this id */
 
-static struct sb_connection *guess(struct door *door)
+static struct visit *guess(struct door *door)
 {
-	struct sb_connection *connection = visit_and_open(door, SHOP);
+	struct visit *connection = visit_and_open(door, SHOP);
 
 	visit_hello(connection, NOBODY);
 	return connection;
 }
 
-static void is_answered(struct sb_connection *connection)
+static void is_answered(struct visit *connection)
 {
 	assert_string_equal(visit_told(connection), "error; close 4401");
 	visit_end(connection);
@@ -29,7 +29,7 @@ static void is_answered(struct sb_connection *connection)
 static void a_minutes_worth_is_answered_at_once_and_the_next_one_later(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *held;
+	struct visit *held;
 
 	door->config.bad_tokens_per_minute = 3;
 	for (int i = 0; i < 3; i++)
@@ -40,8 +40,8 @@ static void a_minutes_worth_is_answered_at_once_and_the_next_one_later(void **st
 	assert_string_equal(visit_told(held), "");
 	door_pass(door, 1);
 	is_answered(held);
-	assert_int_equal(door->server.stats.tokens_refused, 4);
-	assert_int_equal(door->server.stats.tokens_held, 1);
+	assert_int_equal(door->door.stats.tokens_refused, 4);
+	assert_int_equal(door->door.stats.tokens_held, 1);
 	/* twenty seconds are a third of a minute */
 	door_pass(door, 20000 - SB_HOLD_MS);
 	is_answered(guess(door));
@@ -53,7 +53,7 @@ static void a_minutes_worth_is_answered_at_once_and_the_next_one_later(void **st
 static void a_good_token_is_never_held(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *held, *good;
+	struct visit *held, *good;
 
 	door->config.bad_tokens_per_minute = 1;
 	is_answered(guess(door));
@@ -67,7 +67,7 @@ static void a_good_token_is_never_held(void **state)
 static void who_hangs_up_to_guess_again_still_takes_the_place(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *visitor;
+	struct visit *visitor;
 
 	door->config.bad_tokens_per_minute = 1;
 	door->config.unauthenticated_per_address = 2;
@@ -82,7 +82,7 @@ static void who_hangs_up_to_guess_again_still_takes_the_place(void **state)
 	assert_false(visit_is_in(visitor));
 	door_pass(door, 1);
 	visit_open(visitor);
-	assert_false(sb_guard_refuses(visitor));
+	assert_false(visit_is_refused(visitor));
 	visit_end(visitor);
 }
 
@@ -91,7 +91,7 @@ static void who_hangs_up_to_guess_again_still_takes_the_place(void **state)
 static void guesses_of_one_address_have_a_rate(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *visitor;
+	struct visit *visitor;
 	uint64_t guesses = 0;
 
 	for (int ms = 0; ms < 60000; ms += 100) {
@@ -100,7 +100,7 @@ static void guesses_of_one_address_have_a_rate(void **state)
 			if (!visit_is_in(visitor))
 				break;
 			visit_open(visitor);
-			if (!sb_guard_refuses(visitor)) {
+			if (!visit_is_refused(visitor)) {
 				visit_hello(visitor, NOBODY);
 				guesses++;
 			}
@@ -110,14 +110,14 @@ static void guesses_of_one_address_have_a_rate(void **state)
 		visit_end(visitor);
 		door_pass(door, 100);
 	}
-	assert_int_equal(door->server.stats.tokens_refused, guesses);
+	assert_int_equal(door->door.stats.tokens_refused, guesses);
 	assert_in_range(guesses, 1280, 1280 + 64 + 60);
 }
 
 static void revoked_and_expired_ones_are_refused_ones(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *visitor;
+	struct visit *visitor;
 
 	door->config.bad_tokens_per_minute = 2;
 	door->world->devices[1].outcome = SB_AUTH_REVOKED;
@@ -131,19 +131,19 @@ static void revoked_and_expired_ones_are_refused_ones(void **state)
 	visitor = visit_and_open(door, SHOP);
 	visit_hello(visitor, 1);
 	assert_string_equal(visit_told(visitor), "");
-	assert_int_equal(door->server.stats.tokens_refused, 3);
+	assert_int_equal(door->door.stats.tokens_refused, 3);
 	visit_end(visitor);
 }
 
 static void a_session_that_is_revoked_later_is_no_guess(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *visitor = visit_known(door, SHOP, 1);
+	struct visit *visitor = visit_known(door, SHOP, 1);
 
 	door->config.bad_tokens_per_minute = 1;
 	sb_session_close(visitor->session, SB_REASON_REVOKED);
 	assert_string_equal(visit_told(visitor), "close 4403");
-	assert_int_equal(door->server.stats.tokens_refused, 0);
+	assert_int_equal(door->door.stats.tokens_refused, 0);
 	visit_end(visitor);
 }
 
@@ -154,19 +154,19 @@ static void none_is_no_limit(void **state)
 	door->config.bad_tokens_per_minute = 0;
 	for (int i = 0; i < 1000; i++)
 		is_answered(guess(door));
-	assert_int_equal(door->server.stats.tokens_refused, 1000);
-	assert_int_equal(door->server.stats.tokens_held, 0);
+	assert_int_equal(door->door.stats.tokens_refused, 1000);
+	assert_int_equal(door->door.stats.tokens_held, 0);
 }
 
 /* Twice refused, for two reasons: only the first counts. */
 static void one_that_breaks_the_protocol_is_no_guess(void **state)
 {
 	struct door *door = *state;
-	struct sb_connection *visitor = visit_and_open(door, SHOP);
+	struct visit *visitor = visit_and_open(door, SHOP);
 
 	sb_session_receive(visitor->session, "{}", 2);
 	assert_string_equal(visit_told(visitor), "error; close 4400");
-	assert_int_equal(door->server.stats.tokens_refused, 0);
+	assert_int_equal(door->door.stats.tokens_refused, 0);
 	visit_end(visitor);
 }
 

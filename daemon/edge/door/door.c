@@ -144,6 +144,15 @@ bool sb_visitor_is_held(const struct sb_visitor *visitor)
 
 /* ---- the door ---- */
 
+void sb_door_init(struct sb_door *door, const struct sb_door_config *config)
+{
+	door->config = config;
+	door->openings.wait_ms = config->opening_ms;
+	door->slots.wait_ms = SB_SLOT_MS;
+	door->patience.wait_ms = SB_PATIENCE_MS;
+	sb_guard_init(door);
+}
+
 struct sb_door *sb_door_new(uv_loop_t *loop, const char *address, int listener,
 			    const struct sb_door_config *config, const struct sb_door_ops *ops,
 			    void *user, char *ret_detail, size_t detail_size)
@@ -155,13 +164,9 @@ struct sb_door *sb_door_new(uv_loop_t *loop, const char *address, int listener,
 		return NULL;
 	}
 	door->loop = loop;
-	door->config = config;
 	door->ops = ops;
 	door->user = user;
-	door->openings.wait_ms = config->opening_ms;
-	door->slots.wait_ms = SB_SLOT_MS;
-	door->patience.wait_ms = SB_PATIENCE_MS;
-	sb_guard_init(door);
+	sb_door_init(door, config);
 	door->listener = sb_listener_new(door, address, listener, ret_detail, detail_size);
 	if (door->listener)
 		return door;

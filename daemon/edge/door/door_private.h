@@ -71,6 +71,8 @@ struct sb_door {
 
 /* ---- door.c: the life of a visitor ---- */
 
+/* After loop, ops and user were set; the rest is zero. */
+void sb_door_init(struct sb_door *door, const struct sb_door_config *config);
 /* One that was accepted. NULL when out of memory. */
 struct sb_visitor *sb_visitor_new(struct sb_door *door);
 /* It may begin TLS. It may be gone after. */

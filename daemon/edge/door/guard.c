@@ -14,6 +14,7 @@
  */
 #include "daemon/base/log.h"
 #include "daemon/edge/door/door_private.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
