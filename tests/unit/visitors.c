@@ -161,6 +161,7 @@ void visit_open(struct visit *visit)
 {
 	assert_true(visit_is_in(visit));
 	visit->link.ops = &link_ops;
+	visit->is_judged = false;
 	visit->session = sb_session_new(visit->door->world->hub, &visit->link);
 	if (!sb_visitor_opened(visit->visitor))
 		sb_session_send_away(visit->session, SB_REASON_TOO_MANY, visit_advice_ms(visit));
@@ -232,7 +233,8 @@ static bool is_held(struct visit *visit)
 	if (!visit->is_judged && sb_session_is_authenticated(visit->session)) {
 		visit->is_judged = true;
 		sb_visitor_known(visit->visitor);
-	} else if (!visit->is_judged && reason == SB_REASON_BAD_TOKEN) {
+	} else if (!visit->is_judged && (reason == SB_REASON_BAD_TOKEN || reason == SB_REASON_REVOKED ||
+					 reason == SB_REASON_EXPIRED)) {
 		visit->is_judged = true;
 		(void)sb_visitor_bad_token(visit->visitor);
 	}
