@@ -23,4 +23,8 @@ struct sb_session *sb_devices_find(struct sb_hub *hub, int64_t device_id);
 /* How many short ones it has. */
 size_t sb_devices_count_short(struct sb_hub *hub, int64_t device_id);
 
+/* Ids of the devices held here, ascending, each greater than `after`: the first `max` of them;
+ * returns how many. Allocates nothing. */
+size_t sb_devices_after(const struct sb_hub *hub, int64_t after, int64_t *ids, size_t max);
+
 #endif

@@ -174,7 +174,7 @@ static bool differs(const struct sb_numbering *held, const struct sb_numbering *
 }
 
 /* Its device's row is as it should be: acks that came by another way, events that were not heard
- * of. */
+ * of, and whether the session itself has what is there. */
 static void stand(struct sb_session *session, const struct sb_device_state *state)
 {
 	/* The database went back, to a backup say, and counts sessions from there again. */
@@ -184,6 +184,10 @@ static void stand(struct sb_session *session, const struct sb_device_state *stat
 		sb_session_confirm(session, state->acked);
 	if (differs(&session->mailbox->numbering, &state->numbering) || session->mailbox->stale)
 		sb_mailbox_look(session->mailbox);
+	else
+		sb_mailbox_feed(session->mailbox);
+	if (session->asleep)
+		sb_session_wake(session);
 }
 
 void sb_hub_device_state(struct sb_hub *hub, const struct sb_device_state *state)
@@ -239,32 +243,9 @@ uint32_t sb_hub_instance(const struct sb_hub *hub)
 	return hub->config.instance;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-
-	return (left > right) - (left < right);
-}
-
 size_t sb_hub_held_devices(struct sb_hub *hub, int64_t after, int64_t *devices, size_t max)
 {
-	size_t held = hub->devices.count, count = 0;
-	int64_t *all = held ? malloc(held * sizeof(*all)) : NULL;
-	struct sb_session *session = NULL;
-
-	if (!all)
-		return 0;
-	while ((session = sb_table_next(&hub->devices, session))) {
-		if (session->device_id > after)
-			all[count++] = session->device_id;
-	}
-	qsort(all, count, sizeof(*all), compare_ids);
-	if (count > max)
-		count = max;
-	for (size_t i = 0; i < count; i++)
-		devices[i] = all[i];
-	free(all);
-	return count;
+	return sb_devices_after(hub, after, devices, max);
 }
 
 /* ---- time ---- */
@@ -341,7 +322,7 @@ void sb_hub_tick(struct sb_hub *hub)
 	while ((session = take_session(&hub->closings, now)))
 		session->link->ops->cut(session->link);
 	while ((due = sb_deadlines_take(&hub->runs, now)))
-		sb_mailbox_run_over(owner_of(due, struct sb_run, deadline)->mailbox);
+		sb_mailbox_due(owner_of(due, struct sb_mailbox, deadline));
 	sb_sent_tick(hub, now);
 	if (hub->draining)
 		sb_hub_drain_step(hub);

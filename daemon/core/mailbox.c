@@ -5,6 +5,7 @@
 #include "daemon/base/log.h"
 #include "daemon/core/hub_private.h"
 #include "daemon/core/session_private.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <utlist.h>
@@ -30,6 +31,12 @@ struct sb_mailbox *sb_mailbox_get(struct sb_hub *hub, int64_t id,
 	return mailbox;
 }
 
+/* Whatever is to be done is done by then, at the latest. */
+static void start_deadline(struct sb_mailbox *mailbox)
+{
+	sb_deadline_start(&mailbox->deadline, &mailbox->hub->runs, sb_hub_now(mailbox->hub));
+}
+
 static void free_run(struct sb_mailbox *mailbox)
 {
 	struct sb_run *run = mailbox->run;
@@ -39,13 +46,14 @@ static void free_run(struct sb_mailbox *mailbox)
 	mailbox->run = NULL;
 	for (size_t i = 0; i < run->count; i++)
 		sb_frame_unref(run->events[i].frame);
-	sb_deadline_stop(&run->deadline);
+	sb_deadline_stop(&mailbox->deadline);
 	free(run);
 }
 
 void sb_mailbox_free(struct sb_mailbox *mailbox)
 {
 	free_run(mailbox);
+	sb_deadline_stop(&mailbox->deadline);
 	sb_table_remove(&mailbox->hub->mailboxes, mailbox);
 	free(mailbox);
 }
@@ -78,6 +86,8 @@ void sb_mailbox_leave(struct sb_mailbox *mailbox, struct sb_session *session)
 	sb_mailbox_taken(mailbox, session);
 	DL_DELETE2(mailbox->sessions, session, mailbox_prev, mailbox_next);
 	session->mailbox = NULL;
+	/* The run may have gone with it, and the deadline by which others would have asked. */
+	sb_mailbox_feed(mailbox);
 	free_if_empty(mailbox);
 }
 
@@ -107,8 +117,10 @@ void sb_mailbox_feed(struct sb_mailbox *mailbox)
 	}
 	if (question.after == INT64_MAX)
 		return;
-	if (mailbox->hub->store->ops->fetch(mailbox->hub->store, &question) != 0)
-		return; /* out of memory: stays hungry, the next look or reconcile asks again */
+	if (mailbox->hub->store->ops->fetch(mailbox->hub->store, &question) != 0) {
+		start_deadline(mailbox); /* out of memory */
+		return;
+	}
 	mailbox->fetching = true;
 	mailbox->stale = false;
 	DL_FOREACH2(mailbox->sessions, session, mailbox_next)
@@ -116,8 +128,8 @@ void sb_mailbox_feed(struct sb_mailbox *mailbox)
 }
 
 /* Replaces the run by these events. What cannot be held for want of memory ends the run early: it
- * is fetched again. */
-static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
+ * is fetched again. -ENOMEM: not even one could be held. */
+static int make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
 {
 	struct sb_run *run = NULL;
 	struct sb_text text;
@@ -126,8 +138,7 @@ static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer
 	if (answer->count)
 		run = calloc(1, sizeof(*run) + answer->count * sizeof(run->events[0]));
 	if (!run)
-		return;
-	run->mailbox = mailbox;
+		return answer->count ? -ENOMEM : 0;
 	run->after = answer->after;
 	sb_text_init(&text);
 	for (size_t i = 0; i < answer->count; i++) {
@@ -151,6 +162,7 @@ static void make_run(struct sb_mailbox *mailbox, const struct sb_fetched *answer
 	}
 	sb_text_fini(&text);
 	mailbox->run = run;
+	return run->count ? 0 : -ENOMEM;
 }
 
 /* Whether the session takes from the run: it stands somewhere in it, and not at its end. */
@@ -176,6 +188,7 @@ static void drop_run(struct sb_mailbox *mailbox)
 void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *answer)
 {
 	struct sb_session *session;
+	int result;
 
 	mailbox->fetching = false;
 	if (!mailbox->sessions) {
@@ -186,7 +199,7 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 	/* Fetches of a mailbox are one at a time, so this is the newest; heads may go back after a
 	 * failover. */
 	mailbox->numbering = answer->numbering;
-	make_run(mailbox, answer);
+	result = make_run(mailbox, answer);
 
 	DL_FOREACH2(mailbox->sessions, session, mailbox_next) {
 		if (!session->asked)
@@ -204,31 +217,22 @@ void sb_mailbox_fetched(struct sb_mailbox *mailbox, const struct sb_fetched *ans
 		}
 		sb_session_wake(session);
 	}
-	if (mailbox->run && mailbox->run->takers)
-		sb_deadline_start(&mailbox->run->deadline, &mailbox->hub->runs,
-				  sb_hub_now(mailbox->hub));
-	else
+	if (mailbox->run && !mailbox->run->takers)
 		free_run(mailbox);
-	if (answer->count && !mailbox->run)
-		return; /* no memory to hold even one: not again at once, the next look or reconcile
-			   asks */
-	sb_mailbox_feed(mailbox);
+	if (mailbox->run || result != 0)
+		start_deadline(mailbox);
+	if (result == 0) /* else not again at once */
+		sb_mailbox_feed(mailbox);
 }
 
 void sb_mailbox_fetch_failed(struct sb_mailbox *mailbox)
 {
 	mailbox->fetching = false;
-	/* Not asked again at once, for what made it fail may last: by the next look, or when the
-	 * run's time is over. Without memory for that, the reconcile comes to it. */
 	mailbox->stale = true;
-	if (!mailbox->run && mailbox->sessions) {
-		mailbox->run = calloc(1, sizeof(*mailbox->run));
-		if (mailbox->run) {
-			mailbox->run->mailbox = mailbox;
-			sb_deadline_start(&mailbox->run->deadline, &mailbox->hub->runs,
-					  sb_hub_now(mailbox->hub));
-		}
-	}
+	/* Not asked again at once, for what made it fail may last: by the next look, or by the
+	 * deadline. A run that is there has started it. */
+	if (!mailbox->run)
+		start_deadline(mailbox);
 	free_if_empty(mailbox);
 }
 
@@ -259,9 +263,8 @@ void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session)
 		free_run(mailbox);
 }
 
-void sb_mailbox_run_over(struct sb_mailbox *mailbox)
+void sb_mailbox_due(struct sb_mailbox *mailbox)
 {
 	drop_run(mailbox);
-	if (mailbox->stale)
-		sb_mailbox_feed(mailbox);
+	sb_mailbox_feed(mailbox);
 }

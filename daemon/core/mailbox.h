@@ -10,6 +10,11 @@
  *
  * Level-triggered: whatever happens, the mailbox asks "who is hungry?" and
  * fetches what lies after the hungriest. At most one fetch is in flight.
+ *
+ * The invariant: while a session is hungry, a fetch is in flight, or the
+ * deadline runs that asks again, or the link of a session here is woken, whose
+ * pull asks. So no failure and no lack of memory leaves a session waiting for
+ * the next booking.
  */
 #ifndef SB_CORE_MAILBOX_H
 #define SB_CORE_MAILBOX_H
@@ -29,13 +34,8 @@ struct sb_run_event {
 	struct sb_frame *frame; /* one reference */
 };
 
-/*
- * What one fetch brought: the events after `after`, in order, none left out. An
- * empty one is what a fetch that failed leaves: the time until it is asked again.
- */
+/* What one fetch brought: the events after `after`, in order, none left out. */
 struct sb_run {
-	struct sb_deadline deadline;
-	struct sb_mailbox *mailbox;
 	int64_t after;
 	size_t count;
 	uint32_t takers; /* sessions that still want something of it */
@@ -50,6 +50,8 @@ struct sb_mailbox {
 	bool fetching;		       /* one is in flight */
 	bool stale;	    /* something may have been committed since the last fetch was asked */
 	struct sb_run *run; /* NULL: nothing is on its way */
+	/* SB_RUN_MS: then the run is over, or what could not be asked or held is asked again. */
+	struct sb_deadline deadline;
 };
 
 /* Finds or makes it; NULL when out of memory. `numbering` serves a new one until its first fetch.
@@ -89,8 +91,8 @@ const struct sb_run_event *sb_mailbox_next(const struct sb_mailbox *mailbox, int
 /* This session wants nothing more of the run; the last one's going frees it. */
 void sb_mailbox_taken(struct sb_mailbox *mailbox, struct sb_session *session);
 
-/* The run's time is over: who did not take it is a cursor again. And a fetch that failed is asked
- * again. */
-void sb_mailbox_run_over(struct sb_mailbox *mailbox);
+/* Its deadline has passed: a session that did not take the run is a cursor again, and what could
+ * not be asked is asked again. */
+void sb_mailbox_due(struct sb_mailbox *mailbox);
 
 #endif

@@ -24,8 +24,20 @@ REMEDIES = {
         "mailbox.c", "\tmailbox->stale = true;\n\tsb_mailbox_feed(mailbox);", "\tmailbox->stale = !mailbox->fetching;\n\tsb_mailbox_feed(mailbox);",
         "test_core_resume", "forged_wakes_cost_one_fetch_at_a_time"),
     "a fetch that failed is asked again": Remedy(
-        "mailbox.c", "if (!mailbox->run && mailbox->sessions) {", "if (0) {",
+        "mailbox.c", "if (!mailbox->run)\n\t\tstart_deadline(mailbox);", "",
         "test_core_time", "a_fetch_that_failed_is_asked_again_soon"),
+    "a run that no session takes is no lack of memory": Remedy(
+        "mailbox.c", "if (result == 0) /* else", "if (result == 0 && (!answer->count || mailbox->run)) /* else",
+        "test_core_pump", "the_second_of_two_hellos_in_one_batch_gets_its_backlog"),
+    "a session that leaves lets the others ask": Remedy(
+        "mailbox.c", "\tsb_mailbox_feed(mailbox);\n\tfree_if_empty(mailbox);", "\tfree_if_empty(mailbox);",
+        "test_core_pump", "a_run_that_goes_with_its_taker_leaves_nobody_without"),
+    "a fetch for which there was no memory is asked again": Remedy(
+        "mailbox.c", "start_deadline(mailbox); /* out of memory */", ";",
+        "test_core_pump", "a_fetch_that_the_store_has_no_memory_for_is_asked_again"),
+    "events that could not be held are asked again": Remedy(
+        "mailbox.c", "if (mailbox->run || result != 0)", "if (mailbox->run)",
+        "test_core_pump", "events_that_cannot_be_held_are_asked_again"),
     "the reconcile compares heads": Remedy(
         "hub.c", "return held->head != told->head || ", "return ",
         "test_core_resume", "a_lost_notification_is_made_good_by_the_reconcile"),

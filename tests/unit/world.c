@@ -2,6 +2,7 @@
 #include "world.h"
 #include "daemon/core/numbering.h"
 #include "protocol/message.h"
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +59,11 @@ static int on_authenticate(struct sb_store *store, const struct sb_authenticate 
 
 static int on_fetch(struct sb_store *store, const struct sb_fetch *asked)
 {
-	((struct world_store *)(void *)store)->world->fetches++;
+	struct world *world = ((struct world_store *)(void *)store)->world;
+
+	if (world->refusing)
+		return -ENOMEM;
+	world->fetches++;
 	ask(store, FETCH)->fetch = *asked;
 	return 0;
 }
@@ -217,25 +222,55 @@ static struct question *next_answer(const struct world *world)
 	return question ? question : world->answers;
 }
 
+static void deliver(struct world *world, struct question *question)
+{
+	DL_DELETE(world->answers, question);
+	if (question->kind == AUTHENTICATE)
+		sb_hub_authenticated(world->hub, question->authenticate.session_id,
+				     &question->authenticated);
+	else if (question->kind == FETCH && world->failing)
+		sb_hub_fetch_failed(world->hub, question->fetch.mailbox_id);
+	else if (question->kind == FETCH)
+		sb_hub_fetched(world->hub, question->fetch.mailbox_id, &question->fetched);
+	else if (question->kind == SAVE)
+		sb_hub_ack_saved(world->hub, question->save.session_id, &question->saved);
+	else
+		sb_hub_device_state(world->hub, &question->state);
+	free(question);
+	world_check(world);
+}
+
+void world_answer_at(struct world *world, size_t place)
+{
+	struct question *question = world->answers;
+
+	while (question && place--)
+		question = question->next;
+	if (question)
+		deliver(world, question);
+}
+
 void world_answer(struct world *world)
 {
 	struct question *question;
 
-	while ((question = next_answer(world))) {
-		DL_DELETE(world->answers, question);
-		if (question->kind == AUTHENTICATE)
-			sb_hub_authenticated(world->hub, question->authenticate.session_id,
-					     &question->authenticated);
-		else if (question->kind == FETCH && world->failing)
-			sb_hub_fetch_failed(world->hub, question->fetch.mailbox_id);
-		else if (question->kind == FETCH)
-			sb_hub_fetched(world->hub, question->fetch.mailbox_id, &question->fetched);
-		else if (question->kind == SAVE)
-			sb_hub_ack_saved(world->hub, question->save.session_id, &question->saved);
-		else
-			sb_hub_device_state(world->hub, &question->state);
-		free(question);
+	while ((question = next_answer(world)))
+		deliver(world, question);
+}
+
+bool world_is_fetching(const struct world *world, int64_t id)
+{
+	const struct question *question;
+
+	DL_FOREACH(world->asked, question) {
+		if (question->kind == FETCH && question->fetch.mailbox_id == id)
+			return true;
 	}
+	DL_FOREACH(world->answers, question) {
+		if (question->kind == FETCH && question->fetch.mailbox_id == id)
+			return true;
+	}
+	return false;
 }
 
 void world_settle(struct world *world)
@@ -255,6 +290,7 @@ void world_book(struct world *world, int64_t id)
 	mailbox->seqs[mailbox->count++] = ++mailbox->numbering.head;
 	if (!world->deaf)
 		sb_hub_look(world->hub, id);
+	world_check(world);
 }
 
 void world_lose(struct world *world, int64_t id, int64_t known)
@@ -309,6 +345,7 @@ void world_pass(struct world *world, uint64_t ms)
 		if (world->now_ms < sb_hub_due_ms(world->hub))
 			world->now_ms = sb_hub_due_ms(world->hub);
 		sb_hub_tick(world->hub);
+		world_check(world);
 	}
 	world->now_ms = end;
 }

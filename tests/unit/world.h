@@ -58,6 +58,7 @@ struct world {
 	bool deaf;	 /* notifications are lost */
 	bool overtaking; /* answers to authentications come before all others, however old */
 	bool failing;	 /* fetches fail */
+	bool refusing;	 /* the store has no memory for another fetch */
 	bool away;	 /* the database takes no statement */
 };
 
@@ -91,10 +92,18 @@ void world_new_epoch(struct world *world, int64_t id, const char *epoch);
 
 void world_query(struct world *world);
 void world_answer(struct world *world);
+/* The answer at this place among those that wait, if there is one. */
+void world_answer_at(struct world *world, size_t place);
+/* A fetch of this mailbox is asked, and not answered. */
+bool world_is_fetching(const struct world *world, int64_t id);
+/* Whether core keeps its promises; world and clients look after each of their steps. */
+void world_check(const struct world *world);
 /* Everything happens until nothing does. */
 void world_settle(struct world *world);
 void world_pass(struct world *world, uint64_t ms);
 
+/* NULL: of another test's link. */
+const struct client *client_of(const struct sb_link *link);
 void client_connect(struct client *client, struct world *world);
 /* Connects and says hello: `more` is further JSON of it, as ",\"cursor\":\"aaa.1\"", or "". */
 void client_hello(struct client *client, struct world *world, int64_t device, const char *more);

@@ -22,6 +22,11 @@ static void on_cut(struct sb_link *link)
 
 static const struct sb_link_ops link_ops = {.wake = on_wake, .cut = on_cut};
 
+const struct client *client_of(const struct sb_link *link)
+{
+	return link->ops == &link_ops ? (const struct client *)(const void *)link : NULL;
+}
+
 void client_connect(struct client *client, struct world *world)
 {
 	*client = (struct client){.link.ops = &link_ops, .world = world};
@@ -31,6 +36,7 @@ void client_connect(struct client *client, struct world *world)
 void client_say(struct client *client, const char *message)
 {
 	sb_session_receive(client->session, message, strlen(message));
+	world_check(client->world);
 }
 
 void client_hello(struct client *client, struct world *world, int64_t device, const char *more)
@@ -119,10 +125,11 @@ void client_pull(struct client *client)
 {
 	struct sb_frame *frame;
 
-	client->woken = false;
+	client->woken = client->woken && client->blocked;
 	while (client->session && !client->blocked) {
 		switch (sb_session_pull(client->session, &frame)) {
 		case SB_PULL_NONE:
+			world_check(client->world);
 			return;
 		case SB_PULL_FRAME:
 			take(client, frame);
@@ -146,6 +153,7 @@ void client_drop(struct client *client)
 {
 	sb_session_gone(client->session);
 	client->session = NULL;
+	world_check(client->world);
 }
 
 const char *client_said(struct client *client)

@@ -93,6 +93,7 @@ static void begin_request(struct sb_exchange *exchange)
 	exchange->state = SB_EXCHANGE_SERVING;
 	sb_deadline_stop(&exchange->deadline);
 	sb_keep_end(exchange, true);
+	exchange->connection->is_known = false; /* each request shows its token anew */
 	(void)sb_visitor_opened(exchange->connection->visitor);
 }
 
@@ -128,6 +129,12 @@ static bool read_head(struct sb_exchange *exchange)
 	}
 	sb_routes_begin(exchange, &request);
 	use_input(exchange, head_len);
+	/* RFC 9110 section 10.1.1: not where the body is there already. */
+	if (exchange->state == SB_EXCHANGE_BODY && request.expects_continue &&
+	    exchange->input_len < exchange->body_len) {
+		sb_text_append_string(&exchange->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		sb_connection_ready(exchange->connection);
+	}
 	return true;
 }
 

@@ -109,12 +109,7 @@ static void expect_body(struct sb_exchange *exchange, const struct sb_http_reque
 		refuse_body(exchange, 400, "the body is an ack message", "bad-message");
 	} else {
 		exchange->token = sb_asked_token(request);
-		/* RFC 9110 section 10.1.1. */
-		if (request->expects_continue)
-			sb_text_append_string(&exchange->out, "HTTP/1.1 100 Continue\r\n\r\n");
 		sb_exchange_expect_body(exchange, (uint32_t)request->content_length);
-		if (request->expects_continue)
-			sb_connection_ready(exchange->connection);
 	}
 }
 
