@@ -128,7 +128,6 @@ def test_nothing_is_sent_after_a_close_of_the_servers(shared_house, daemon):
             assert (opcode & 0xF, payload[:2]) == (CLOSE, struct.pack("!H", 1002))
             await asyncio.to_thread(shared_house.publish, ADA)  # the close is not answered yet
             await client.until("booking")  # and to the other device of this mailbox it came
-            raw.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
             return await raw.frame()
 
     assert beside_a_witness(shared_house, daemon, attack) is None

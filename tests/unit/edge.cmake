@@ -5,3 +5,7 @@ target_link_options(test_edge_addresses PRIVATE -Wl,--wrap=malloc,--wrap=calloc)
 foreach(story room guard tokens)
 	sb_unit_test(test_edge_${story} SOURCES visitors.c world.c world_check.c world_clients.c LIBS sb_door)
 endforeach()
+# Nothing but bytes here.
+foreach(story reader reader_values)
+	sb_unit_test(test_edge_${story} SOURCES heads.c LIBS sb_edge)
+endforeach()

@@ -11,13 +11,16 @@
 
 /* Beyond what a client was told, so that its request and our end do not cross. */
 #define GRACE_MS 1000
+/* For a body to come, and for an answer to be taken, once the daemon leaves. */
+#define LEAVING_MS 1000
 
 void sb_http_configure(struct sb_http *http, const struct sb_http_config *config)
 {
 	uint32_t wait_ms = config->keep_alive_ms;
 
 	http->config = config;
-	sb_deadlines_set_wait(&http->bodies, config->opening_ms, uv_now(http->loop));
+	sb_deadlines_set_wait(&http->bodies, http->leaving ? LEAVING_MS : config->opening_ms,
+			      uv_now(http->loop));
 	sb_deadlines_set_wait(&http->kept, http->leaving || !wait_ms ? 0 : wait_ms + GRACE_MS,
 			      uv_now(http->loop));
 }
