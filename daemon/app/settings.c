@@ -1,7 +1,7 @@
 /* From keys to what core and edge want to be told. */
 #include "daemon/app/settings.h"
-#include "daemon/edge/tls/tickets.h"
 #include "daemon/edge/tls/identity.h"
+#include "daemon/edge/tls/tickets.h"
 #include "daemon/store/conninfo.h"
 #include "daemon/store/pg.h"
 #include <errno.h>

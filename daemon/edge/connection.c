@@ -136,7 +136,7 @@ static void keep_unsent(struct sb_connection *connection, const void *bytes, siz
 		sb_connection_drop(connection);
 		return;
 	}
-	if (before)
+	if (connection->unsent)
 		memcpy(unsent, connection->unsent, before);
 	memcpy(unsent + before, bytes, len);
 	free(connection->unsent);
@@ -300,19 +300,18 @@ static void end(struct sb_connection *connection)
 
 void sb_connections_serve(struct sb_connections *all)
 {
-	while (all->ready) {
-		struct sb_connection *connection = all->ready;
+	struct sb_connection *connection;
 
+	while ((connection = all->ready)) {
 		not_ready(connection);
 		if (connection->to_drop)
-			end(connection);
+			end(connection); /* NOLINT(clang-analyzer-unix.Malloc): it was taken out */
 		else if (connection->carrier && !connection->unsent && !is_held(connection))
 			connection->carrier->flush(connection);
 	}
 }
 
-int sb_connections_callback(struct lws *wsi, enum lws_callback_reasons reason, void *in,
-			    size_t len)
+int sb_connections_callback(struct lws *wsi, enum lws_callback_reasons reason, void *in, size_t len)
 {
 	struct sb_connection *connection = lws_get_opaque_user_data(wsi);
 

@@ -46,18 +46,18 @@ struct sb_connection {
 	struct sb_connections *all;
 	struct lws *wsi; /* NULL when it could not begin TLS */
 	struct sb_visitor *visitor;
-	const struct sb_carrier *carrier; /* NULL before the first byte */
-	void *state;			  /* the carrier's; owned */
-	struct sb_session *session;	  /* NULL without one; owned */
+	const struct sb_carrier *carrier;	       /* NULL before the first byte */
+	void *state;				       /* the carrier's; owned */
+	struct sb_session *session;		       /* NULL without one; owned */
 	struct sb_connection *ready_prev, *ready_next; /* in all->ready */
 	uint8_t *unsent; /* what the socket did not take, until it does; owned */
 	uint32_t unsent_len;
 	uint32_t unsent_first; /* of them: what is to be written in one piece, as it was before */
-	bool is_ready : 1;   /* in all->ready */
-	bool handshaken;     /* TLS is established; tls/ sets it */
-	bool to_drop : 1;    /* at the end of this turn; nothing is sent or received any more */
-	bool is_known : 1;   /* its session's token was good */
-	bool is_judged : 1;  /* what came of its session's token was told to the door */
+	bool is_ready : 1;     /* in all->ready */
+	bool handshaken;       /* TLS is established; tls/ sets it */
+	bool to_drop : 1;      /* at the end of this turn; nothing is sent or received any more */
+	bool is_known : 1;     /* its session's token was good */
+	bool is_judged : 1;    /* what came of its session's token was told to the door */
 };
 
 /* All of them. The fields above the line are set by the owner, and borrowed. */
@@ -114,11 +114,10 @@ int sb_connection_open_session(struct sb_connection *connection, const struct sb
 void sb_connection_end_session(struct sb_connection *connection);
 
 /* A link's operations as every carrier has them. */
-#define SB_CONNECTION_LINK(transport_)                                           \
-	{                                                                        \
-		.transport = (transport_), .wake = sb_connection_link_wake,      \
-		.cut = sb_connection_link_cut,                                   \
-		.return_ms = sb_connection_link_return_ms,                       \
+#define SB_CONNECTION_LINK(transport_)                                                    \
+	{                                                                                 \
+		.transport = (transport_), .wake = sb_connection_link_wake,               \
+		.cut = sb_connection_link_cut, .return_ms = sb_connection_link_return_ms, \
 	}
 void sb_connection_link_wake(struct sb_link *link);
 void sb_connection_link_cut(struct sb_link *link);

@@ -57,10 +57,10 @@ void sb_server_stop_accepting(struct sb_server *server);
 size_t sb_server_connections(const struct sb_server *server);
 
 struct sb_server_stats {
-	size_t connections; /* now, open or opening */
-	size_t opening;	    /* now, of them: holding a place among the handshakes */
-	size_t kept;	    /* now, of them: answered, and kept for their next request */
-	uint64_t requests_kept;			 /* since the start: that came by one of the kept */
+	size_t connections;	/* now, open or opening */
+	size_t opening;		/* now, of them: holding a place among the handshakes */
+	size_t kept;		/* now, of them: answered, and kept for their next request */
+	uint64_t requests_kept; /* since the start: that came by one of the kept */
 	uint64_t handshakes[SB_HANDSHAKE_COUNT]; /* since the start */
 };
 

@@ -22,6 +22,8 @@ static void the_codes_are_the_documented_ones(void **state)
 	(void)state;
 	assert_int_equal(sb_reason_close_code(SB_REASON_BYE), 1000);
 	assert_int_equal(sb_reason_close_code(SB_REASON_GOING_AWAY), 1001);
+	assert_int_equal(sb_reason_close_code(SB_REASON_BAD_FRAME), 1002);
+	assert_int_equal(sb_reason_close_code(SB_REASON_BAD_ENCODING), 1007);
 	assert_int_equal(sb_reason_close_code(SB_REASON_TOO_BIG), 1009);
 	assert_int_equal(sb_reason_close_code(SB_REASON_DRAINING), 1012);
 	assert_int_equal(sb_reason_close_code(SB_REASON_BUSY), 1013);

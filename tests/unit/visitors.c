@@ -233,8 +233,9 @@ static bool is_held(struct visit *visit)
 	if (!visit->is_judged && sb_session_is_authenticated(visit->session)) {
 		visit->is_judged = true;
 		sb_visitor_known(visit->visitor);
-	} else if (!visit->is_judged && (reason == SB_REASON_BAD_TOKEN || reason == SB_REASON_REVOKED ||
-					 reason == SB_REASON_EXPIRED)) {
+	} else if (!visit->is_judged &&
+		   (reason == SB_REASON_BAD_TOKEN || reason == SB_REASON_REVOKED ||
+		    reason == SB_REASON_EXPIRED)) {
 		visit->is_judged = true;
 		(void)sb_visitor_bad_token(visit->visitor);
 	}
@@ -261,9 +262,8 @@ const char *visit_told(struct visit *visit)
 			sb_frame_unref(frame);
 			break;
 		case SB_PULL_CLOSE:
-			(void)snprintf(
-				told + len, sizeof(told) - len, "close %d",
-				sb_reason_close_code(sb_session_reason(visit->session)));
+			(void)snprintf(told + len, sizeof(told) - len, "close %d",
+				       sb_reason_close_code(sb_session_reason(visit->session)));
 			return told;
 		case SB_PULL_NONE:
 		case SB_PULL_PING:

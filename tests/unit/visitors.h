@@ -19,7 +19,7 @@ struct door {
 /* An owner of a visitor, as edge/connection is one: a session, and what the door is told of it. */
 struct visit {
 	struct sb_link link; /* first */
-	struct visit *next; /* in door->visits */
+	struct visit *next;  /* in door->visits */
 	struct door *door;
 	struct sb_visitor *visitor;
 	struct sb_session *session;

@@ -15,8 +15,7 @@
 static void check_session(const struct world *world, const struct sb_session *session)
 {
 	const struct sb_mailbox *mailbox = session->mailbox;
-	bool lacks = !session->settled || session->sent < mailbox->numbering.head ||
-		     mailbox->stale;
+	bool lacks = !session->settled || session->sent < mailbox->numbering.head || mailbox->stale;
 	bool comes = mailbox->fetching || mailbox->deadline.queue;
 
 	if (!client_of(session->link))

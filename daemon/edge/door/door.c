@@ -103,8 +103,8 @@ void sb_door_tick(struct sb_door *door)
 
 uint64_t sb_door_due_ms(const struct sb_door *door)
 {
-	const struct sb_deadlines *const queues[] = {&door->slots, &door->openings,
-						     &door->patience, &door->holds};
+	const struct sb_deadlines *const queues[] = {&door->slots, &door->openings, &door->patience,
+						     &door->holds};
 	uint64_t first = UINT64_MAX;
 
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {

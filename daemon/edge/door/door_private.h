@@ -35,16 +35,16 @@ struct sb_listener;
 /* One accepted connection. */
 struct sb_visitor {
 	struct sb_door *door;
-	void *owner;			 /* NULL before `admit` */
-	struct sb_arrival *arrival;	 /* while its PROXY header is read */
-	struct sb_address *address;	 /* NULL before it is known */
-	struct sb_hold *hold;		 /* its token was refused, and it is told later */
-	struct sb_visitor *prev, *next;	 /* in its address' queue */
-	struct sb_deadline deadline;	 /* to be open by then */
-	int fd;				 /* while it waits */
-	uint8_t stage;			 /* enum sb_stage */
-	bool is_overdue : 1;		 /* has been in the waiting room for too long */
-	bool has_slot : 1;		 /* holds a place among the handshakes */
+	void *owner;			/* NULL before `admit` */
+	struct sb_arrival *arrival;	/* while its PROXY header is read */
+	struct sb_address *address;	/* NULL before it is known */
+	struct sb_hold *hold;		/* its token was refused, and it is told later */
+	struct sb_visitor *prev, *next; /* in its address' queue */
+	struct sb_deadline deadline;	/* to be open by then */
+	int fd;				/* while it waits */
+	uint8_t stage;			/* enum sb_stage */
+	bool is_overdue : 1;		/* has been in the waiting room for too long */
+	bool has_slot : 1;		/* holds a place among the handshakes */
 };
 
 struct sb_door {
@@ -52,12 +52,12 @@ struct sb_door {
 	const struct sb_door_config *config;
 	const struct sb_door_ops *ops;
 	void *user;
-	struct sb_listener *listener;	/* NULL when nobody is accepted any more */
-	struct sb_arrival *arrivals;	/* those whose PROXY header is read */
-	struct sb_deadlines openings;	/* config->opening_ms */
-	struct sb_deadlines slots;	/* how long one may hold a place among the handshakes */
-	struct sb_deadlines patience;	/* addresses that miss their turns */
-	struct sb_deadlines holds;	/* refused tokens that are answered late */
+	struct sb_listener *listener; /* NULL when nobody is accepted any more */
+	struct sb_arrival *arrivals;  /* those whose PROXY header is read */
+	struct sb_deadlines openings; /* config->opening_ms */
+	struct sb_deadlines slots;    /* how long one may hold a place among the handshakes */
+	struct sb_deadlines patience; /* addresses that miss their turns */
+	struct sb_deadlines holds;    /* refused tokens that are answered late */
 	struct sb_addresses addresses;
 	struct sb_address *turns; /* whose visitors wait for a handshake */
 	size_t visitors;

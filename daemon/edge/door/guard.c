@@ -86,8 +86,7 @@ int sb_guard_enter(struct sb_visitor *visitor, const struct sb_ip *ip)
 		sb_guard_count(door, NULL, SB_TURNED_AWAY_FULL);
 		return -1;
 	}
-	visitor->address =
-		sb_addresses_enter(&door->addresses, ip, door->config->max_addresses);
+	visitor->address = sb_addresses_enter(&door->addresses, ip, door->config->max_addresses);
 	if (!visitor->address) {
 		sb_guard_count(door, NULL, SB_TURNED_AWAY_ADDRESSES);
 		return -1;
@@ -154,7 +153,8 @@ uint32_t sb_visitor_return_ms(struct sb_visitor *visitor)
 	struct sb_door *door = visitor->door;
 	uint32_t share = door->config->return_per_second / SHARE, random = 0, own;
 
-	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK); /* a 0 does no harm */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = 0; /* does no harm */
 	own = sb_admission_return_ms(&visitor->address->visits, uv_now(door->loop),
 				     share ? share : 1, random);
 	return own > SHARE_AHEAD_MS ? own : 0;

@@ -233,8 +233,7 @@ static void finish(struct sb_exchange *exchange)
 	exchange->state = SB_EXCHANGE_ENDING;
 	sb_connection_read(connection, true);
 	sb_connection_shut(connection);
-	sb_deadline_start(&exchange->deadline, &exchange->http->ends,
-			  uv_now(exchange->http->loop));
+	sb_deadline_start(&exchange->deadline, &exchange->http->ends, uv_now(exchange->http->loop));
 }
 
 static void flush(struct sb_connection *connection)
@@ -311,9 +310,9 @@ static struct sb_connection *take(struct sb_deadlines *queue, uint64_t now)
 {
 	struct sb_deadline *due = sb_deadlines_take(queue, now);
 
-	return due ? ((struct sb_exchange *)(void *)((char *)due - offsetof(struct sb_exchange,
-									    deadline)))
-			     ->connection
+	return due ? ((struct sb_exchange *)(void *)((char *)due -
+						     offsetof(struct sb_exchange, deadline)))
+			       ->connection
 		   : NULL;
 }
 

@@ -119,8 +119,8 @@ static void append_retry(struct sb_text *text, uint32_t retry_ms)
 	sb_text_append_string(text, "\r\n");
 }
 
-static void reply(struct sb_exchange *exchange, int status, const char *headers,
-		  uint32_t retry_ms, const char *body, size_t len)
+static void reply(struct sb_exchange *exchange, int status, const char *headers, uint32_t retry_ms,
+		  const char *body, size_t len)
 {
 	struct sb_text *out = &exchange->out;
 

@@ -120,8 +120,7 @@ void sb_routes_take_body(struct sb_exchange *exchange, const char *body, size_t 
 	int result = sb_client_message_decode(body, len, &message, &refusal);
 
 	if (result == 0 && message.type != SB_CLIENT_ACK) {
-		sb_reply_problem(exchange, 400, "the body is an ack message", "bad-message", 0,
-				 "");
+		sb_reply_problem(exchange, 400, "the body is an ack message", "bad-message", 0, "");
 	} else if (result == -EPROTO) {
 		sb_reply_problem(exchange, 400, refusal.detail, sb_reason_word(refusal.reason), 0,
 				 "");

@@ -78,8 +78,7 @@ static void begin_stream(struct sb_exchange *exchange)
 {
 	exchange->started = true;
 	/* In HTTP/1.0 it goes on until the connection's end, RFC 9112 section 6.3. */
-	sb_reply_head(exchange, 200,
-		      exchange->is_1_0 ? "" : "Transfer-Encoding: chunked\r\n");
+	sb_reply_head(exchange, 200, exchange->is_1_0 ? "" : "Transfer-Encoding: chunked\r\n");
 	sb_text_append_string(&exchange->out,
 			      "Content-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\r\n");
 }

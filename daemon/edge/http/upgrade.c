@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* 16 bytes in base64. */
-#define KEY_LEN 24
+#define KEY_LEN	    24
 #define SUBPROTOCOL "slotbell.v1"
 /* RFC 6455 section 1.3. */
-#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define GUID	   "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define SHA1_BYTES 20
 
 struct refusal {
@@ -48,8 +48,8 @@ static struct refusal judge(const struct sb_exchange *exchange,
 	if (!is_key(request->fields[SB_HTTP_WEBSOCKET_KEY]))
 		return (struct refusal){400, "Sec-WebSocket-Key is not 16 bytes in base64", ""};
 	if (!sb_http_lists(request, SB_HTTP_WEBSOCKET_PROTOCOL, SUBPROTOCOL))
-		return (struct refusal){
-			400, "Sec-WebSocket-Protocol does not name " SUBPROTOCOL, ""};
+		return (struct refusal){400, "Sec-WebSocket-Protocol does not name " SUBPROTOCOL,
+					""};
 	if (request->content_length)
 		return (struct refusal){400, "a websocket is opened without a body", ""};
 	if (!sb_asked_origin_is_allowed(request, exchange->http->config->origins))

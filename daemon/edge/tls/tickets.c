@@ -214,14 +214,14 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return unseal(keys, SSL_version(ssl) == TLS1_3_VERSION, name, iv, cipher, mac);
 }
 
-void sb_tickets_setup(SSL_CTX *tls)
+void sb_tickets_setup(SSL_CTX *context)
 {
 	/* The same everywhere, or a ticket of another instance is refused. */
-	static const unsigned char context[] = "slotbell";
+	static const unsigned char name[] = "slotbell";
 
-	(void)SSL_CTX_set_session_id_context(tls, context, sizeof(context) - 1);
-	(void)SSL_CTX_set_timeout(tls, LIFETIME_S);
-	(void)SSL_CTX_set_num_tickets(tls, 1);
-	(void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(tls, on_ticket);
+	(void)SSL_CTX_set_session_id_context(context, name, sizeof(name) - 1);
+	(void)SSL_CTX_set_timeout(context, LIFETIME_S);
+	(void)SSL_CTX_set_num_tickets(context, 1);
+	(void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 }

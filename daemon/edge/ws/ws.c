@@ -79,8 +79,7 @@ static void send_alone(struct sb_connection *connection, struct sb_frame *frame)
 
 /* What does not fit beside the others is sent after them; fill() sees to it that the socket takes
  * them first. */
-static void add_frame(struct sb_connection *connection, struct burst *burst,
-		      struct sb_frame *frame)
+static void add_frame(struct sb_connection *connection, struct burst *burst, struct sb_frame *frame)
 {
 	if (HEADER_MAX + frame->len > sizeof(burst->bytes)) {
 		send_alone(connection, frame);
