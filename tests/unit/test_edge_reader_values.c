@@ -267,7 +267,7 @@ static void a_head_has_100_field_lines_at_most(void **state)
 static void a_slow_sender_costs_no_more_than_a_quick_one(void **state)
 {
 	size_t len = SB_HTTP_HEAD_MAX, scanned = 0, head_len;
-	char *text = filled("\r\nGET / HTTP/1.1\r\nHost: h\r\nX: ", "\r\n\r\n", len), *home;
+	char *text = filled("\r\nGET / HTTP/1.1\r\nHost: h\r\nX: ", "\r\n\r\n", len), *home = NULL;
 	struct sb_http_request request;
 	struct sb_http_refusal refusal;
 
