@@ -303,9 +303,10 @@ void sb_connections_serve(struct sb_connections *all)
 	struct sb_connection *connection;
 
 	while ((connection = all->ready)) {
-		not_ready(connection);
+		connection->is_ready = false;
+		DL_DELETE2(all->ready, connection, ready_prev, ready_next);
 		if (connection->to_drop)
-			end(connection); /* NOLINT(clang-analyzer-unix.Malloc): it was taken out */
+			end(connection);
 		else if (connection->carrier && !connection->unsent && !is_held(connection))
 			connection->carrier->flush(connection);
 	}

@@ -2,7 +2,7 @@
  * Any bytes as a PROXY header: it never wants more than its maximum, takes no
  * byte beyond its end, and says the same however it is cut.
  */
-#include "daemon/edge/proxy_header.h"
+#include "daemon/edge/door/proxy_header.h"
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 

@@ -10,7 +10,7 @@ foreach(story reader reader_values)
 	sb_unit_test(test_edge_${story} SOURCES heads.c LIBS sb_edge)
 endforeach()
 # Memory that is watched, and fails on request.
-foreach(story receiver receiver_memory)
+foreach(story receiver receiver_text receiver_memory)
 	sb_unit_test(test_edge_${story} SOURCES receiver_feed.c LIBS sb_edge)
 	target_link_options(test_edge_${story} PRIVATE -Wl,--wrap=malloc,--wrap=free)
 endforeach()
